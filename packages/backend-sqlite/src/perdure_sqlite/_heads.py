@@ -1,0 +1,88 @@
+"""What the writer remembers of the store, so as not to ask for it at each commit."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from typing import Any, ClassVar, TypeAlias
+
+import msgspec
+
+from perdure.abc import DeleteState, LastKey, PurgeState, PutState, StateVersion, Write, WriteGroup
+
+Place: TypeAlias = tuple[str, str]
+"""A collection or a state by name, and a prefix."""
+
+
+Head: TypeAlias = tuple[int, int]
+"""A log's number in `prefixes` (0: it has none yet) and its greatest key (0: it is empty)."""
+
+
+_LOGS = """
+SELECT json_group_array(json_array(
+    asked.value, p.id, coalesce((SELECT max(key) FROM collection_{name} WHERE prefix = p.id), 0)
+))
+FROM json_each(?) AS asked JOIN prefixes AS p ON p.collection = '{name}' AND p.prefix = asked.value
+"""
+_VERSIONS = """
+SELECT json_group_array(json_array(asked.value, s.version))
+FROM json_each(?) AS asked JOIN state_{name} AS s ON s.prefix = asked.value
+"""
+
+
+class Heads:
+    """Heads of logs and versions of states, as many as fit, and the next free number for a prefix."""
+
+    _MOST: ClassVar[int] = 200_000
+
+    def __init__(self) -> None:
+        self.logs: dict[Place, Head] = {}
+        self.versions: dict[Place, int] = {}
+        self.next_id = 0
+
+    def clear(self) -> None:
+        self.logs.clear()
+        self.versions.clear()
+        self.next_id = 0
+
+    def learn(self, connection: sqlite3.Connection, groups: Iterable[WriteGroup]) -> None:
+        """Ask the store, in one query for each table, for what the groups need and is not known."""
+        if len(self.logs) + len(self.versions) > self._MOST:
+            self.logs.clear()
+            self.versions.clear()
+        logs: dict[str, set[str]] = {}
+        states: dict[str, set[str]] = {}
+        for group in groups:
+            for item in (*group.expectations, *group.writes):
+                is_state, (name, prefix) = place(item)
+                if (name, prefix) not in (self.versions if is_state else self.logs):
+                    (states if is_state else logs).setdefault(name, set()).add(prefix)
+        for name, prefixes in logs.items():
+            self.logs.update(((name, prefix), (0, 0)) for prefix in prefixes)
+            for prefix, id, last in _ask(connection, _LOGS.format(name=name), prefixes):
+                self.logs[name, prefix] = (id, last)
+        for name, prefixes in states.items():
+            self.versions.update(((name, prefix), 0) for prefix in prefixes)
+            for prefix, version in _ask(connection, _VERSIONS.format(name=name), prefixes):
+                self.versions[name, prefix] = version
+
+    def forget(self, item: Write | LastKey | StateVersion) -> None:
+        """Drop what is known of the place that a write has changed."""
+        is_state, where = place(item)
+        if is_state:
+            self.versions.pop(where, None)
+        else:
+            self.logs.pop(where, None)
+
+
+def place(item: Write | LastKey | StateVersion) -> tuple[bool, Place]:
+    """Return whether an item is about a state, and where."""
+    if isinstance(item, PutState | DeleteState | PurgeState | StateVersion):
+        return True, (item.state, item.prefix)
+    return False, (item.collection, item.prefix)
+
+
+def _ask(connection: sqlite3.Connection, query: str, prefixes: set[str]) -> list[list[Any]]:
+    [answer] = connection.execute(query, (msgspec.json.encode(list(prefixes)).decode(),)).fetchone()
+    rows: list[list[Any]] = msgspec.json.decode(answer)
+    return rows

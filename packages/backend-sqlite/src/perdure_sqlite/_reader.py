@@ -1,0 +1,133 @@
+"""The queries, each answered in one row.
+
+SQLite lets go of the interpreter lock once for each row that it yields. Beside a busy loop a page of a thousand rows would
+have to win the lock a thousand times, so each page is gathered within SQLite into one row: the keys and the lengths as
+JSON, the values as one blob.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from itertools import accumulate
+from typing import Any
+
+import msgspec
+
+from perdure.abc import Entry, FeedPage, FeedRecord, Page
+from perdure.errors import StoreError
+from perdure_sqlite._errors import translated
+
+_ENTRIES = """
+FROM (
+    SELECT key, length(value) AS size, value FROM collection_{name}
+    WHERE prefix = (SELECT id FROM prefixes WHERE collection = '{name}' AND prefix = ?) AND key BETWEEN ? AND ?
+    ORDER BY key {order} LIMIT ?
+)"""
+_SIZES = "SELECT json_group_array(size) " + _ENTRIES
+_GATHER = "SELECT json_group_array(key), json_group_array(size), CAST(group_concat(value, '') AS BLOB) " + _ENTRIES
+
+_LAST = """
+SELECT coalesce(max(key), 0) FROM collection_{name}
+WHERE prefix = (SELECT id FROM prefixes WHERE collection = '{name}' AND prefix = ?)"""
+
+_PREFIXES = """
+SELECT json_group_array(prefix) FROM (
+    SELECT p.prefix FROM prefixes AS p
+    WHERE p.collection = '{name}' AND p.prefix > ? AND EXISTS (SELECT 1 FROM collection_{name} WHERE prefix = p.id)
+    ORDER BY p.prefix LIMIT ?
+)"""
+
+_RECORDS = "FROM (SELECT position, prefix, key, value FROM collection_{name} WHERE position > ? ORDER BY position LIMIT ?)"
+_RECORD_SIZES = "SELECT json_group_array(length(value)) " + _RECORDS
+_GATHER_RECORDS = """
+SELECT json_group_array(json_array(c.position, p.prefix, c.key, c.size)), CAST(group_concat(c.value, '') AS BLOB)
+FROM (SELECT position, prefix, key, length(value) AS size, value FROM collection_{name}
+      WHERE position > ? ORDER BY position LIMIT ?) AS c CROSS JOIN prefixes AS p ON p.id = c.prefix"""
+
+_FEED_BYTES = 4 * 1024 * 1024
+
+
+class Reader:
+    """Reads from one connection, in one thread."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def page(
+        self, name: str, prefix: str, start: int, stop: int, limit: int, max_bytes: int, reverse: bool
+    ) -> Page:
+        order = "DESC" if reverse else "ASC"
+        bounds = (prefix, start, stop - 1)
+        row = self._row("collection", name, _SIZES.format(name=name, order=order), (*bounds, limit + 1))
+        if row is None or row[0] == "[]":
+            return Page([], False)
+        present = msgspec.json.decode(row[0])
+        count = min(limit, _fitting(present, max_bytes))
+        row = self._row("collection", name, _GATHER.format(name=name, order=order), (*bounds, count))
+        if row is None:
+            return Page([], False)
+        keys, sizes, blob = row
+        entries = list(map(Entry, msgspec.json.decode(keys), _cut(blob, msgspec.json.decode(sizes))))
+        return Page(entries, len(present) > count)
+
+    def last(self, name: str, prefix: str) -> int:
+        row = self._row("collection", name, _LAST.format(name=name), (prefix,))
+        return row[0] if row is not None else 0
+
+    def read_state(self, name: str, prefix: str) -> tuple[int, bytes | None]:
+        row = self._row("state", name, f"SELECT version, value FROM state_{name} WHERE prefix = ?", (prefix,))
+        return (row[0], row[1]) if row is not None else (0, None)
+
+    def prefixes(self, name: str, after: str, limit: int) -> list[str]:
+        row = self._row("collection", name, _PREFIXES.format(name=name), (after, limit))
+        return msgspec.json.decode(row[0], type=list[str]) if row is not None else []
+
+    def feed(self, name: str, after: int, limit: int) -> FeedPage:
+        row = self._row("collection", name, _RECORD_SIZES.format(name=name), (after, limit))
+        if row is None or row[0] == "[]":
+            return FeedPage([], str(after))
+        count = _fitting(msgspec.json.decode(row[0]), _FEED_BYTES)
+        row = self._row("collection", name, _GATHER_RECORDS.format(name=name), (after, count))
+        if row is None or row[0] == "[]":
+            return FeedPage([], str(after))
+        places = msgspec.json.decode(row[0])
+        values = _cut(row[1], [size for _, _, _, size in places])
+        records = [FeedRecord(prefix, key, value) for (_, prefix, key, _), value in zip(places, values, strict=True)]
+        return FeedPage(records, str(places[-1][0]))
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _row(self, kind: str, name: str, query: str, parameters: tuple[Any, ...]) -> Any:
+        """Return the first row, or None where there is none or the table was never made."""
+        try:
+            try:
+                return self._connection.execute(query, parameters).fetchone()
+            except sqlite3.OperationalError as error:
+                if "no such table" not in str(error):
+                    raise
+                if not self._is_known(kind, name):
+                    return None
+                return self._connection.execute(query, parameters).fetchone()  # it was made meanwhile, or is lost
+        except sqlite3.Error as error:
+            raise translated(f"read {name}", error) from error
+
+    def _is_known(self, kind: str, name: str) -> bool:
+        query = "SELECT count(*) FROM catalog WHERE kind = ? AND name = ?"
+        return bool(self._connection.execute(query, (kind, name)).fetchone()[0])
+
+
+def _fitting(sizes: Iterable[int], max_bytes: int) -> int:
+    """Return how many values fit into so many bytes; the first always does."""
+    fitting = sum(total <= max_bytes for total in accumulate(sizes))
+    return max(1, fitting)
+
+
+def _cut(blob: bytes | None, sizes: list[int]) -> list[bytes]:
+    """Return the values that were joined, by their sizes."""
+    joined = blob or b""
+    ends = list(accumulate(sizes, initial=0))
+    if ends[-1] != len(joined):
+        raise StoreError("read", f"values of {ends[-1]} bytes came back as {len(joined)}: the file is damaged")
+    return [joined[start:end] for start, end in zip(ends, ends[1:], strict=False)]

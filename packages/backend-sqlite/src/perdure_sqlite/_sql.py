@@ -1,0 +1,105 @@
+"""The statements that write many rows at once.
+
+SQLite lets go of the interpreter lock once for each statement, so a batch is one statement wherever it can be.
+Statements come in few sizes, the rest of the rows being NULL and left out, so that the prepared ones are used again.
+Names in them were checked by `perdure.abc.check_name`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from typing import Any, TypeAlias
+
+import msgspec
+
+from perdure.abc import WriteGroup, check_name
+from perdure_sqlite._heads import place
+
+Row: TypeAlias = tuple[int, int, bytes]
+"""A log's number, a key, a value."""
+
+Statement: TypeAlias = tuple[str, Any]
+
+MOST_ROWS = 512
+"""Rows in one statement: preparing a longer one takes milliseconds."""
+
+
+def insert_if_token(collection: str, rows: Sequence[Row]) -> tuple[str, list[Any]]:
+    """Return the statement that inserts if the writer's token, its last parameter, still stands."""
+    size = _size(len(rows))
+    return _insert_if_token(collection, size), _flat(rows, size, 3)
+
+
+def insert(collection: str, rows: Sequence[Row]) -> Iterator[Statement]:
+    yield from _many(f"INSERT INTO collection_{collection} (prefix, key, value)", rows)
+
+
+def insert_prefixes(rows: Sequence[tuple[int, str, str]]) -> Iterator[Statement]:
+    yield from _many("INSERT INTO prefixes (id, collection, prefix)", rows)
+
+
+def put_states(state: str, rows: Sequence[tuple[str, int, bytes]]) -> Iterator[Statement]:
+    yield from _many(
+        f"INSERT INTO state_{state} (prefix, version, value)",
+        rows,
+        "ON CONFLICT (prefix) DO UPDATE SET version = excluded.version, value = excluded.value",
+    )
+
+
+def remove(collection: str, ranges: Sequence[tuple[int, int, int]]) -> Statement:
+    """Return the statement that removes ranges of keys: log, start, stop."""
+    statement = f"""
+        DELETE FROM collection_{collection} WHERE position IN (
+            SELECT c.position FROM json_each(?) AS r CROSS JOIN collection_{collection} AS c
+            WHERE c.prefix = json_extract(r.value, '$[0]')
+            AND c.key >= json_extract(r.value, '$[1]') AND c.key < json_extract(r.value, '$[2]')
+        )"""
+    return statement, (msgspec.json.encode(ranges).decode(),)
+
+
+def tables_of(groups: Iterable[WriteGroup]) -> set[tuple[str, str]]:
+    """Return the kinds and names of the tables that groups touch. Raises `InvalidIdentifier`."""
+    tables = set()
+    for group in groups:
+        for item in (*group.expectations, *group.writes):
+            is_state, (name, _) = place(item)
+            tables.add(("state" if is_state else "collection", name))
+    return {(kind, check_name(name)) for kind, name in tables}
+
+
+def _many(head: str, rows: Sequence[tuple[Any, Any, Any]], tail: str = "") -> Iterator[Statement]:
+    for start in range(0, len(rows), MOST_ROWS):
+        chunk = rows[start : start + MOST_ROWS]
+        size = _size(len(chunk))
+        yield _padded(head, tail, size), _flat(chunk, size, 3)
+
+
+def _size(rows: int) -> int:
+    """Return the next size of statement: 1, 2, 3, 4, 6, 8, 12, 16, 24, …"""
+    power = 1 << max(0, (rows - 1).bit_length())
+    return power * 3 // 4 if power >= 4 and rows <= power * 3 // 4 else power
+
+
+def _flat(rows: Sequence[tuple[Any, ...]], size: int, width: int) -> list[Any]:
+    flat: list[Any] = []
+    for row in rows:
+        flat += row
+    flat += [None] * (width * (size - len(rows)))
+    return flat
+
+
+@lru_cache(256)
+def _padded(head: str, tail: str, size: int) -> str:
+    # `WHERE` also tells the upsert's ON from a join's.
+    return f"{head} SELECT column1, column2, column3 FROM ({_values(size)}) WHERE column1 IS NOT NULL {tail}"
+
+
+@lru_cache(256)
+def _insert_if_token(collection: str, size: int) -> str:
+    head = f"INSERT INTO collection_{collection} (prefix, key, value)"
+    return _padded(head, "AND (SELECT token FROM writer) = ?", size)
+
+
+def _values(size: int) -> str:
+    return "VALUES " + ", ".join(["(?, ?, ?)"] * size)

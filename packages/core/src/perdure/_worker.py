@@ -1,0 +1,124 @@
+"""A few threads that run blocking jobs for one event loop, and that a busy loop cannot starve.
+
+A loop that is never idle holds the interpreter lock nearly always: `select(0)` lets it go and has it back before a
+waiting thread wakes, so a thread that needs the lock between two system calls may wait for seconds. Shorter switch
+intervals do not help against turns of some microseconds, and they are not ours to set. So the loop itself lends the
+lock: when a job has been out for longer than `PATIENCE`, the loop sleeps for `LOAN`, once, and again after the next
+`PATIENCE`. An idle loop loses nothing by it; a busy one lends at most a tenth of its time, and only while it waits.
+
+Jobs should need the lock seldom: each statement that they execute lets go of it and has to get it back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import Any, ClassVar, Generic, TypeVar
+
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+class Worker(Generic[R]):
+    """Threads that own one resource each (a connection, say) and run jobs on it, first come, first served.
+
+    Must be made and used in one event loop. Cancelling the future of a job does not stop the job.
+    """
+
+    PATIENCE: ClassVar[float] = 0.0005
+    LOAN: ClassVar[float] = 0.00005
+
+    def __init__(self, name: str, acquire: Callable[[], R], release: Callable[[R], None], threads: int = 1) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._jobs: SimpleQueue[tuple[Callable[[R], Any], asyncio.Future[Any]] | None] = SimpleQueue()
+        self._acquire = acquire
+        self._release = release
+        self._submitted = 0
+        self._finished = 0
+        self._lending = False
+        self._closing: asyncio.Future[None] | None = None
+        self._threads = [threading.Thread(target=self._run, name=f"{name}-{n}", daemon=True) for n in range(threads)]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, job: Callable[[R], T]) -> asyncio.Future[T]:
+        """Queue `job(resource)` and return the future of its result."""
+        if self._closing is not None:
+            raise RuntimeError("the worker is closed")
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._submitted += 1
+        self._jobs.put((job, future))
+        if not self._lending:
+            self._lending = True
+            self._loop.call_later(self.PATIENCE, self._lend, self._finished)
+        return future
+
+    async def close(self) -> None:
+        """Finish the jobs that are queued, release the resources and end the threads. May be called again."""
+        if self._closing is None:
+            self._closing = self._loop.create_future()
+            for _ in self._threads:
+                self._jobs.put(None)
+            self._lend(self._finished)
+        await asyncio.shield(self._closing)
+
+    def _lend(self, finished_before: int) -> None:
+        """Lend the interpreter lock if no job has finished since the last look, and look again while any is out."""
+        if self._finished == self._submitted and (self._closing is None or self._closing.done()):
+            self._lending = False
+            return
+        if self._finished == finished_before:
+            time.sleep(self.LOAN)
+        self._loop.call_later(self.PATIENCE, self._lend, self._finished)
+
+    def _run(self) -> None:
+        try:
+            resource = self._acquire()
+        except Exception as error:
+            self._refuse_all(error)
+        else:
+            try:
+                self._serve(resource)
+            finally:
+                self._release(resource)
+        self._tell_loop(self._thread_ended, threading.current_thread())
+
+    def _serve(self, resource: R) -> None:
+        while (task := self._jobs.get()) is not None:
+            job, future = task
+            try:
+                result = job(resource)
+            except BaseException as error:
+                self._tell_loop(self._fail, future, error)
+            else:
+                self._tell_loop(self._resolve, future, result)
+            del task, job, future  # an idle thread keeps nothing alive
+
+    def _refuse_all(self, error: Exception) -> None:
+        while (task := self._jobs.get()) is not None:
+            self._tell_loop(self._fail, task[1], error)
+
+    def _tell_loop(self, callback: Callable[..., None], *arguments: object) -> None:
+        try:
+            self._loop.call_soon_threadsafe(callback, *arguments)
+        except RuntimeError:  # the loop was closed under us: nobody is left to tell
+            pass
+
+    def _resolve(self, future: asyncio.Future[T], result: T) -> None:
+        self._finished += 1
+        if not future.done():
+            future.set_result(result)
+
+    def _fail(self, future: asyncio.Future[Any], error: BaseException) -> None:
+        self._finished += 1
+        if not future.done():
+            future.set_exception(error)
+
+    def _thread_ended(self, thread: threading.Thread) -> None:
+        thread.join()
+        self._threads.remove(thread)
+        if not self._threads and self._closing is not None and not self._closing.done():
+            self._closing.set_result(None)

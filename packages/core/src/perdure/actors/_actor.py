@@ -1,0 +1,56 @@
+"""What users inherit."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from perdure.actors._supervision import Restart, Supervision
+
+if TYPE_CHECKING:
+    from perdure.actors._context import Context
+
+
+class Actor:
+    """An object that handles one message at a time.
+
+    Subclasses write `handle`, and may set the class attributes. `__init__` takes the arguments given to
+    `ActorSystem.spawn`, and none when the actor is reached by `ActorSystem.ref`.
+    """
+
+    type_name: ClassVar[str] = ""
+    """The stable name of the type in paths and persistence ids; by default the class's name."""
+
+    supervision: ClassVar[Supervision] = Restart()
+    """What happens when a handler raises."""
+
+    mailbox_capacity: ClassVar[int] = 1000
+    """How many messages may be queued; `tell` waits for room."""
+
+    passivate_after: ClassVar[float | None] = None
+    """Seconds of idleness after which an actor reached by `ref` is put away; None takes the system's setting."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "type_name" not in cls.__dict__:
+            cls.type_name = cls.__name__
+
+    async def started(self, context: Context) -> None:
+        """Run before the first message of each instance, also after a restart. Raising fails the start."""
+
+    async def handle(self, message: Any, context: Context) -> Any:
+        """Handle one message and return its reply.
+
+        What it raises goes to the asker and to supervision; `Rejected` goes to the asker alone.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no handle method")
+
+    async def stopping(self, context: Context) -> None:
+        """Run after the last message, at a stop and at passivation. What it raises is logged."""
+
+    async def _prepare(self, context: Context) -> None:
+        """Make a new instance ready, before `started`: the floor above recovers durable state here."""
+
+    def _receive(self, message: Any, context: Context) -> Coroutine[Any, Any, Any]:
+        """Return the coroutine that handles one message."""
+        return self.handle(message, context)

@@ -1,0 +1,41 @@
+"""Time as a port, so that tests can bring their own."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+
+class Timer(Protocol):
+    """A call that is to come."""
+
+    def cancel(self) -> None:
+        """Forget the call. May be called again, and after the call."""
+
+
+class Clock(Protocol):
+    """Where actors have their time from."""
+
+    def time(self) -> float:
+        """Return the wall-clock time in seconds since 1970, which may jump and go back."""
+
+    def monotonic(self) -> float:
+        """Return seconds that never go back, from any beginning."""
+
+    def call_at(self, when: float, callback: Callable[[], object]) -> Timer:
+        """Call `callback()` in the event loop when `monotonic()` has reached `when`."""
+
+
+class SystemClock:
+    """The machine's time and the running event loop's timers."""
+
+    def time(self) -> float:
+        return time.time()
+
+    def monotonic(self) -> float:
+        return time.monotonic()  # asking the loop for it costs a system call to find the loop
+
+    def call_at(self, when: float, callback: Callable[[], object]) -> Timer:
+        return asyncio.get_running_loop().call_later(when - time.monotonic(), callback)

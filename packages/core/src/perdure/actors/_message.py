@@ -1,0 +1,46 @@
+"""Messages: what actors are asked and told."""
+
+from __future__ import annotations
+
+from types import NoneType, UnionType
+from typing import Any, ClassVar, Generic, TypeVar, Union, get_args, get_origin
+
+import msgspec
+
+from perdure._structs import FrozenMeta
+
+R = TypeVar("R")
+
+
+class _MessageMeta(FrozenMeta):
+    """Notes, once for each message type, what reply it promises."""
+
+    def __init__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any) -> None:
+        super().__init__(name, bases, namespace)
+        for base in namespace.get("__orig_bases__", ()):
+            origin = get_origin(base)
+            if isinstance(origin, _MessageMeta):
+                [reply] = get_args(base)[:1] or (Any,)
+                cls._reply_type = reply
+                cls._needs_reply = not _allows_none(reply)
+
+
+class Message(msgspec.Struct, Generic[R], frozen=True, metaclass=_MessageMeta):
+    """A request whose reply is an `R`: `class Deposit(Message[int])`. With `Message[None]` no reply is promised.
+
+    A frozen msgspec struct: fields are declared as in a dataclass, and match positionally.
+    """
+
+    _reply_type: ClassVar[Any] = Any
+    _needs_reply: ClassVar[bool] = False
+
+
+def _allows_none(reply: Any) -> bool:
+    """Tell whether None may be meant: for None, optional, Any, object and type variables; unknown names count as such."""
+    if get_origin(reply) in (Union, UnionType):
+        return any(_allows_none(member) for member in get_args(reply))
+    return reply in (None, NoneType, Any, object) or isinstance(reply, TypeVar | str) or not _is_plain(reply)
+
+
+def _is_plain(reply: Any) -> bool:
+    return isinstance(get_origin(reply) or reply, type)

@@ -1,0 +1,35 @@
+"""How to make an actor's instances."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from perdure.actors._actor import Actor
+
+
+class Props:
+    """An actor type with the arguments of its constructor, and how its actors are known.
+
+    A `virtual` actor is reached by `ref`: messages bring it to life, idleness puts it away. `identity`, if any, is a name
+    of its own that the floor above gives it.
+    """
+
+    __slots__ = ("actor_type", "arguments", "identity", "keywords", "virtual")
+
+    def __init__(
+        self,
+        actor_type: type[Actor],
+        arguments: tuple[Any, ...] = (),
+        keywords: dict[str, Any] | None = None,
+        *,
+        virtual: bool = False,
+        identity: str | None = None,
+    ) -> None:
+        self.actor_type = actor_type
+        self.arguments = arguments
+        self.keywords = keywords or {}
+        self.virtual = virtual
+        self.identity = identity
+
+    def create(self) -> Actor:
+        return self.actor_type(*self.arguments, **self.keywords)

@@ -1,0 +1,287 @@
+"""What can go wrong, and what to do about it.
+
+PerdureError
+├── ActorError
+│   ├── ActorStopped          the actor, or its system, is over: make a new one
+│   ├── AskTimeout            no reply in time; the message may still be handled
+│   ├── AskedItself           an actor waited for its own reply: call the method instead
+│   ├── NameTaken             another live actor has this name
+│   ├── Rejected              raise it to refuse a message: the asker gets it, nothing restarts
+│   └── Unhandled             the handler gave no reply: is there a `case` for the message?
+├── ApplyError                `apply` cannot fold an event: nothing was stored
+├── ConflictError             another writer was first: reload and decide again
+├── CorruptionError           a stored record cannot be trusted: restore it
+├── EventTypeError            an actor persists or meets an event type that it does not declare
+├── InvalidIdentifier         a name or an id that no store can hold: choose another
+├── PersistInProgress         two persists of one actor at once: pass all events to one
+├── RecordTooLarge            over the limit: store a reference instead
+├── StateUnknown              the state is re-read before the next message
+├── BackendError
+│   ├── UnknownBackend        no installed plug-in serves the URL: install one
+│   └── BrokenPlugin          a plug-in fails to load: mend or remove its distribution
+└── StoreError                the store failed; nothing was written, unless it says otherwise
+    ├── CreateStoreError      the store cannot be opened or created: look at the path
+    ├── EntryNotFound         nothing under this key
+    ├── OutcomeUnknown        a write may or may not have happened: read before deciding
+    ├── StoreClosed           used after close
+    └── StoreUnavailable      the store does not answer: retry later
+        └── StoreBusy         another writer holds the store
+
+Each error has typed fields, from which the class builds its message.
+"""
+
+from __future__ import annotations
+
+
+class PerdureError(Exception):
+    """The root of all errors that perdure raises on purpose."""
+
+
+class ActorError(PerdureError):
+    """The root of what goes wrong between actors."""
+
+
+class ActorStopped(ActorError):
+    """The message was not handled, for its actor is over."""
+
+    def __init__(self, path: str, reason: str = "the actor is stopped") -> None:
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
+
+
+class AskTimeout(ActorError, TimeoutError):
+    """No reply came within `seconds`. The message is not withdrawn: it may still be handled."""
+
+    def __init__(self, seconds: float, path: str = "") -> None:
+        super().__init__(seconds, path)
+        self.seconds = seconds
+        self.path = path
+
+    def __str__(self) -> str:
+        return f"{self.path or 'the actor'} did not reply within {self.seconds:g} s; the message may still be handled"
+
+
+class AskedItself(ActorError):
+    """An actor asked itself, and would have waited for ever."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.path = path
+
+    def __str__(self) -> str:
+        return f"{self.path} asks itself inside a handler and would wait for ever: call the method, or tell"
+
+
+class NameTaken(ActorError):
+    """A live actor has this path already."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.path = path
+
+    def __str__(self) -> str:
+        return f"{self.path} is the path of a live actor: choose another name, or stop that one first"
+
+
+class Rejected(ActorError):
+    """Raise it in a handler to refuse a message: the asker alone gets it, and the actor goes on."""
+
+
+class Unhandled(ActorError):
+    """A handler returned None for a message whose reply type has no None."""
+
+    def __init__(self, path: str, message_type: str, reply_type: str) -> None:
+        super().__init__(path, message_type, reply_type)
+        self.path = path
+        self.message_type = message_type
+        self.reply_type = reply_type
+
+    def __str__(self) -> str:
+        return (
+            f"{self.path} gave no reply to {self.message_type}, which promises {self.reply_type}: "
+            f"does its handler have a case for {self.message_type}?"
+        )
+
+
+class ApplyError(PerdureError):
+    """`apply` returned None for a state that cannot have been changed in place. Nothing was stored."""
+
+    def __init__(self, persistence_id: str, event_type: str, state_type: str) -> None:
+        super().__init__(persistence_id, event_type, state_type)
+        self.persistence_id = persistence_id
+        self.event_type = event_type
+        self.state_type = state_type
+
+    def __str__(self) -> str:
+        return (
+            f"{self.persistence_id}: apply returned None for {self.event_type}, and its state, an immutable "
+            f"{self.state_type}, cannot have been changed in place: does apply have a case for {self.event_type}?"
+        )
+
+
+class ConflictError(PerdureError):
+    """Another writer has appended first. The log did not fork: reload and decide again."""
+
+    def __init__(self, persistence_id: str, expected: int, actual: int) -> None:
+        super().__init__(persistence_id, expected, actual)
+        self.persistence_id = persistence_id
+        self.expected = expected
+        self.actual = actual
+
+    def __str__(self) -> str:
+        return (
+            f"{self.persistence_id}: expected the log to end at sequence number {self.expected}, "
+            f"but it ends at {self.actual}: another writer was first"
+        )
+
+
+class CorruptionError(PerdureError):
+    """A stored record is missing, damaged or not understood."""
+
+    def __init__(self, persistence_id: str, sequence_number: int, reason: str) -> None:
+        super().__init__(persistence_id, sequence_number, reason)
+        self.persistence_id = persistence_id
+        self.sequence_number = sequence_number
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.persistence_id}, sequence number {self.sequence_number}: {self.reason}"
+
+
+class EventTypeError(PerdureError, TypeError):
+    """An event is none of the types that the actor declares, or a declaration cannot be used."""
+
+
+class InvalidIdentifier(PerdureError, ValueError):
+    """A name, a key or an id breaks the rule that keeps it valid in every store."""
+
+    def __init__(self, what: str, value: str, rule: str) -> None:
+        super().__init__(what, value, rule)
+        self.what = what
+        self.value = value
+        self.rule = rule
+
+    def __str__(self) -> str:
+        shown = self.value if len(self.value) <= 64 else f"{self.value[:48]}… ({len(self.value)} characters)"
+        return f"invalid {self.what} {shown!r}: {self.rule}"
+
+
+class PersistInProgress(PerdureError):
+    """An actor began a persist while another of its own was under way."""
+
+    def __init__(self, persistence_id: str) -> None:
+        super().__init__(persistence_id)
+        self.persistence_id = persistence_id
+
+    def __str__(self) -> str:
+        return f"{self.persistence_id} is persisting already: await it first, or pass all events to one persist"
+
+
+class RecordTooLarge(PerdureError, ValueError):
+    """A record is over the size limit. Nothing was stored."""
+
+    def __init__(self, persistence_id: str, manifest: str, size: int, limit: int) -> None:
+        super().__init__(persistence_id, manifest, size, limit)
+        self.persistence_id = persistence_id
+        self.manifest = manifest
+        self.size = size
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return (
+            f"{self.persistence_id}: a record of {self.manifest} has {self.size:,} bytes and the limit is {self.limit:,}: "
+            f"keep the bulk elsewhere and store a reference, or raise max_record_bytes"
+        )
+
+
+class StateUnknown(PerdureError):
+    """The state in memory cannot be trusted after a failed persist; it is re-read before the next message."""
+
+    def __init__(self, persistence_id: str) -> None:
+        super().__init__(persistence_id)
+        self.persistence_id = persistence_id
+
+    def __str__(self) -> str:
+        return f"{self.persistence_id}: the state is unknown after a failed persist and is re-read before the next message"
+
+
+class BackendError(PerdureError):
+    """The root of what goes wrong in finding a backend."""
+
+
+class UnknownBackend(BackendError):
+    """No installed plug-in serves the URL's scheme."""
+
+    def __init__(self, scheme: str, installed: tuple[str, ...], hint: str) -> None:
+        super().__init__(scheme, installed, hint)
+        self.scheme = scheme
+        self.installed = installed
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"no backend for {self.scheme!r}; installed: {', '.join(self.installed) or 'none'}. {self.hint}"
+
+
+class BrokenPlugin(BackendError):
+    """A plug-in is installed but cannot be used; the cause says why."""
+
+    def __init__(self, scheme: str, distribution: str, reason: str) -> None:
+        super().__init__(scheme, distribution, reason)
+        self.scheme = scheme
+        self.distribution = distribution
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"the backend {self.scheme!r} of distribution {self.distribution} cannot be used: {self.reason}"
+
+
+class StoreError(PerdureError):
+    """The store failed at `operation`. Unless the class says otherwise, nothing was written."""
+
+    def __init__(self, operation: str, reason: str) -> None:
+        super().__init__(operation, reason)
+        self.operation = operation
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.operation}: {self.reason}"
+
+
+class CreateStoreError(StoreError):
+    """The store, or a part of it, can be neither opened nor created."""
+
+
+class OutcomeUnknown(StoreError):
+    """The write may or may not have happened: read before deciding anything."""
+
+
+class StoreClosed(StoreError):
+    """The store was closed before this call."""
+
+    def __init__(self, operation: str, reason: str = "the store is closed") -> None:
+        super().__init__(operation, reason)
+
+
+class StoreUnavailable(StoreError):
+    """The store does not answer now; the same call may succeed later."""
+
+
+class StoreBusy(StoreUnavailable):
+    """Another writer held the store for longer than the limit."""
+
+
+class EntryNotFound(StoreError):
+    """Nothing is stored under `key`, which is `collection/prefix/key` or `state/prefix`."""
+
+    def __init__(self, key: str) -> None:
+        Exception.__init__(self, key)
+        self.operation = "get"
+        self.reason = "not found"
+        self.key = key
+
+    def __str__(self) -> str:
+        return f"nothing is stored under {self.key!r}"

@@ -1,0 +1,8 @@
+"""Event logs: what is stored, in which bytes, and how many writers share a sync."""
+
+from perdure.journal._codec import EventCodec, StateCodec
+from perdure.journal._event import Event
+from perdure.journal._journal import EVENTS, Journal
+from perdure.journal._record import Format, RecordError
+
+__all__ = ["EVENTS", "Event", "EventCodec", "Format", "Journal", "RecordError", "StateCodec"]

@@ -1,0 +1,145 @@
+"""Group commit: one queue for all writers of a backend.
+
+While a commit is in flight, whatever arrives forms the next one. An idle queue commits at the end of the loop's
+present turn, so all that became ready together goes together, a lone writer waits for one sync, and nobody waits
+for a timer. (Lingering one millisecond for company took a lone actor from 3,600 to 690 events a second.)
+
+A batch is bounded in groups, so that waking its writers does not hold up the loop, and in bytes; the queue is bounded
+in bytes, and who finds it full waits. Cancelling a writer cancels its waiting, never its write.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from collections import deque
+from collections.abc import Awaitable, Sequence
+from typing import TypeAlias
+
+from perdure.abc import Backend, Conflict, WriteGroup
+from perdure.errors import OutcomeUnknown, PerdureError, StoreClosed
+
+_MIB = 1024 * 1024
+
+
+_Pending: TypeAlias = "tuple[WriteGroup, int, asyncio.Future[Conflict | None]]"
+"""A group on its way, its size in bytes, and what its writer waits for."""
+
+
+class CommitQueue:
+    """Commits groups in the order in which they were submitted, many at a time."""
+
+    def __init__(
+        self, backend: Backend, *, batch_groups: int = 1024, batch_bytes: int = 8 * _MIB, pending_bytes: int = 64 * _MIB
+    ) -> None:
+        self._backend = backend
+        self._batch_groups = batch_groups
+        self._batch_bytes = batch_bytes
+        self._pending_bytes = pending_bytes
+        self._loop = asyncio.get_running_loop()
+        self._pending: deque[_Pending] = deque()
+        self._bytes = 0
+        self._busy = False
+        self._closed = False
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._drained: asyncio.Future[None] | None = None
+
+    def submit(self, group: WriteGroup, size: int) -> Awaitable[Conflict | None]:
+        """Commit a group that holds `size` bytes; the result is there when it is durable or known to be in conflict.
+
+        Raises what `Backend.commit` raises; `OutcomeUnknown` for anything it should not have raised.
+        """
+        if self._is_full(size):
+            return self._submit_when_there_is_room(group, size)
+        return self._submit(group, size)
+
+    def _submit(self, group: WriteGroup, size: int) -> asyncio.Future[Conflict | None]:
+        if self._closed:
+            raise StoreClosed("commit")
+        done: asyncio.Future[Conflict | None] = self._loop.create_future()
+        self._pending.append((group, size, done))
+        self._bytes += size
+        if not self._busy:
+            self._busy = True
+            self._loop.call_soon(self._commit)
+        return done
+
+    async def _submit_when_there_is_room(self, group: WriteGroup, size: int) -> Conflict | None:
+        while self._is_full(size):
+            await self._room()
+        return await self._submit(group, size)
+
+    def _is_full(self, size: int) -> bool:
+        return self._bytes > 0 and self._bytes + size > self._pending_bytes
+
+    async def close(self) -> None:
+        """Refuse further groups and wait until those that were submitted are settled."""
+        self._closed = True
+        while self._busy:
+            if self._drained is None:
+                self._drained = self._loop.create_future()
+            await asyncio.shield(self._drained)
+
+    def _commit(self) -> None:
+        batch = self._take()
+        try:
+            commit = asyncio.ensure_future(self._backend.commit([group for group, _, _ in batch]))
+        except Exception as error:
+            self._fail(batch, error)
+            self._next()
+        else:
+            commit.add_done_callback(lambda commit: self._settle(batch, commit))
+
+    def _take(self) -> list[_Pending]:
+        """Return the next batch: at least one group, and as many as its bounds allow."""
+        pending = self._pending
+        batch = [pending.popleft()]
+        size = batch[0][1]
+        while pending and len(batch) < self._batch_groups and size + pending[0][1] <= self._batch_bytes:
+            size += pending[0][1]
+            batch.append(pending.popleft())
+        self._bytes -= size
+        return batch
+
+    def _settle(self, batch: list[_Pending], commit: asyncio.Future[Sequence[Conflict | None]]) -> None:
+        if commit.cancelled():
+            self._fail(batch, OutcomeUnknown("commit", "the commit was cancelled"))
+        elif (error := commit.exception()) is not None:
+            self._fail(batch, error)
+        else:
+            for (_, _, done), conflict in zip(batch, commit.result(), strict=True):
+                if not done.done():
+                    done.set_result(conflict)
+        self._next()
+
+    def _fail(self, batch: list[_Pending], error: BaseException) -> None:
+        """Give each writer an error of its own, for each will add its own traceback."""
+        for _, _, done in batch:
+            if isinstance(error, PerdureError):
+                own: PerdureError = copy.copy(error)
+            else:
+                own = OutcomeUnknown("commit", f"{type(error).__name__}: {error}")
+            own.__cause__ = error
+            if not done.done():
+                done.set_exception(own)
+
+    def _next(self) -> None:
+        self._admit()
+        if self._pending:
+            self._commit()
+            return
+        self._busy = False
+        if self._drained is not None:
+            self._drained.set_result(None)
+            self._drained = None
+
+    async def _room(self) -> None:
+        waiter: asyncio.Future[None] = self._loop.create_future()
+        self._waiting.append(waiter)
+        await waiter
+
+    def _admit(self) -> None:
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(None)

@@ -1,0 +1,83 @@
+"""The event logs of a backend.
+
+A log is the collection `events` under a persistence id, its keys the sequence numbers 1, 2, 3, … without gaps. An append
+names the sequence number after which it belongs; of two writers who name the same one, the store refuses the second,
+so a log never forks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from typing import ClassVar
+
+from perdure.abc import MAX_KEY, Backend, Conflict, Entry, LastKey, Page, Put, Write, WriteGroup
+from perdure.journal._commit import CommitQueue
+
+EVENTS = "events"
+
+
+class Journal:
+    """Appends to and reads event logs; shares one commit queue among all writers."""
+
+    _PAGE: ClassVar[int] = 512
+    _PAGE_BYTES: ClassVar[int] = 4 * 1024 * 1024
+
+    def __init__(self, backend: Backend, *, max_record_bytes: int = 16 * 1024 * 1024) -> None:
+        self.backend = backend
+        self.max_record_bytes = min(max_record_bytes, backend.max_value_bytes)
+        self._queue = CommitQueue(backend)
+        self._abandoned: set[str] = set()
+
+    def append(
+        self, persistence_id: str, after: int, records: Sequence[bytes], also: Sequence[Write] = (), also_bytes: int = 0
+    ) -> Awaitable[Conflict | None]:
+        """Append records as the sequence numbers after `after`, with other writes in the same group, durably.
+
+        The result is a conflict when the log does not end at `after`. Raises what `CommitQueue.submit` raises. Who is
+        cancelled while waiting calls `abandon`.
+        """
+        number = after
+        size = also_bytes
+        writes: list[Write] = []
+        for record in records:
+            number += 1
+            size += len(record)
+            writes.append(Put(EVENTS, persistence_id, number, record))
+        writes += also
+        return self._queue.submit(WriteGroup(tuple(writes), (LastKey(EVENTS, persistence_id, after),)), size)
+
+    def abandon(self, persistence_id: str) -> None:
+        """Note that an append may be under way whose writer was cancelled."""
+        self._abandoned.add(persistence_id)
+
+    async def settled(self, persistence_id: str) -> None:
+        """Return when no append of this id is under way whose writer was cancelled."""
+        if persistence_id in self._abandoned:
+            await self._queue.submit(WriteGroup(()), 0)  # groups are settled in order
+            self._abandoned.discard(persistence_id)
+
+    async def write(self, writes: Sequence[Write], size: int) -> None:
+        """Write a group that expects nothing, durably."""
+        await self._queue.submit(WriteGroup(tuple(writes)), size)
+
+    async def pages(self, persistence_id: str, start: int) -> AsyncIterator[list[Entry]]:
+        """Yield the log from a sequence number on, in pages; the next page is read while one is used."""
+        entries, more = await self._page(persistence_id, start)
+        while more:
+            ahead = asyncio.ensure_future(self._page(persistence_id, entries[-1].key + 1))
+            try:
+                yield entries
+                entries, more = await ahead
+            finally:
+                ahead.cancel()
+        yield entries
+
+    async def close(self) -> None:
+        """Settle what was submitted and refuse the rest."""
+        await self._queue.close()
+
+    def _page(self, persistence_id: str, start: int) -> Awaitable[Page]:
+        return self.backend.page(
+            EVENTS, persistence_id, start, MAX_KEY + 1, limit=self._PAGE, max_bytes=self._PAGE_BYTES
+        )

@@ -1,0 +1,121 @@
+"""The bytes of a stored event or state.
+
+MessagePack, the default::
+
+    byte 0      format version, 1
+    byte 1      flags: 1 compressed, 2 sealed; both reserved, and refused by this version
+    bytes 2-5   CRC-32 (zlib) of all that follows, big-endian
+    bytes 6-    a MessagePack array: manifest, schema version, timestamp, payload, metadata or nil
+
+JSON, for people who query the table with SQL, is one JSON object, known by its first byte::
+
+    {"crc":"8 hex digits","manifest":…,"version":…,"timestamp":…,"payload":…,"metadata":…}
+
+whose CRC-32 is of the object without the `crc` member. Timestamps are microseconds since 1970 in UTC; nothing is
+ordered by them. Either form is read whatever the system writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal, TypeAlias
+from zlib import crc32
+
+import msgspec
+
+Format: TypeAlias = Literal["msgpack", "json"]
+
+_HEADER = b"\x01\x00"
+_JSON_START = b'{"crc":"'
+_JSON_BODY = len(_JSON_START) + 10  # eight digits, a quote and a comma
+
+
+class RecordError(ValueError):
+    """The bytes are no record that this version understands; the text says why."""
+
+
+class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A record whose payload is not decoded yet."""
+
+    manifest: str
+    version: int
+    timestamp: int
+    payload: msgspec.Raw
+    metadata: dict[str, Any] | None = None
+
+
+class _JsonRecord(msgspec.Struct, frozen=True, gc=False):
+    manifest: str
+    version: int
+    timestamp: int
+    payload: Any
+    metadata: dict[str, Any] | None = None
+
+
+class _JsonRecordRead(msgspec.Struct, frozen=True, gc=False):
+    manifest: str
+    version: int
+    timestamp: int
+    payload: msgspec.Raw
+    metadata: dict[str, Any] | None = None
+
+
+_encode_msgpack = msgspec.msgpack.Encoder().encode
+_encode_json = msgspec.json.Encoder().encode
+_decode_msgpack = msgspec.msgpack.Decoder(Record).decode
+_decode_json = msgspec.json.Decoder(_JsonRecordRead).decode
+
+Encode: TypeAlias = Callable[[str, int, int, object, dict[str, Any] | None], bytes]
+
+
+def encode_msgpack(
+    manifest: str, version: int, timestamp: int, payload: object, metadata: dict[str, Any] | None = None
+) -> bytes:
+    """Return a MessagePack record. Raises what msgspec raises for a payload that it cannot encode."""
+    body = _encode_msgpack((manifest, version, timestamp, payload, metadata))
+    return _HEADER + crc32(body).to_bytes(4, "big") + body
+
+
+def encode_json(
+    manifest: str, version: int, timestamp: int, payload: object, metadata: dict[str, Any] | None = None
+) -> bytes:
+    """Return a JSON record. Raises what msgspec raises for a payload that it cannot encode."""
+    body = _encode_json(_JsonRecord(manifest, version, timestamp, payload, metadata))
+    return b'%s%08x",%s' % (_JSON_START, crc32(body), body[1:])
+
+
+ENCODERS: dict[Format, Encode] = {"msgpack": encode_msgpack, "json": encode_json}
+
+
+def decode(data: bytes) -> tuple[Record, Format]:
+    """Return a record and the format of its payload. Raises `RecordError`."""
+    if data[:2] == _HEADER:
+        view = memoryview(data)[6:]
+        if crc32(view).to_bytes(4, "big") != data[2:6]:
+            raise RecordError("the checksum does not match: the record is damaged")
+        try:
+            return _decode_msgpack(view), "msgpack"
+        except msgspec.MsgspecError as error:
+            raise RecordError(f"the record is no perdure record: {error}") from error
+    if data[:1] == b"{":
+        return _read_json(data), "json"
+    raise RecordError(_why_unknown(data))
+
+
+def _read_json(data: bytes) -> Record:
+    body = b"{" + data[_JSON_BODY:]
+    if data[: len(_JSON_START)] != _JSON_START or data[len(_JSON_START) : _JSON_BODY] != b'%08x",' % crc32(body):
+        raise RecordError("the checksum does not match: the record is damaged")
+    try:
+        read = _decode_json(body)
+    except msgspec.MsgspecError as error:
+        raise RecordError(f"the record is no perdure record: {error}") from error
+    return Record(read.manifest, read.version, read.timestamp, read.payload, read.metadata)
+
+
+def _why_unknown(data: bytes) -> str:
+    if len(data) < 7:
+        return f"the record has {len(data)} bytes, fewer than its header"
+    if data[0] != _HEADER[0]:
+        return f"the record has format version {data[0]}, unknown to this version of perdure, or is damaged"
+    return f"the record has flags {data[1]:#04x}, unknown to this version of perdure, or is damaged"

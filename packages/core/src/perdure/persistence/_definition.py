@@ -1,0 +1,109 @@
+"""What an actor class says of itself: its state type, its event types, how it is stored."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from fractions import Fraction
+from functools import lru_cache
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Any, ForwardRef, TypeVar, Union, get_args, get_origin
+from uuid import UUID
+
+import msgspec
+
+from perdure.errors import EventTypeError
+from perdure.journal import Event, EventCodec, Format, StateCodec
+from perdure.persistence._strategy import Full, Strategy
+from perdure.snapshots import never
+
+if TYPE_CHECKING:
+    from perdure.persistence._actor import PersistentActor
+
+_IMMUTABLE = (
+    *(int, float, complex, str, bytes, tuple, frozenset, NoneType, Enum),
+    *(Decimal, Fraction, UUID, date, datetime, time, timedelta),
+)
+
+
+class Definition:
+    """The codecs and the strategy of one actor type, shared by all its actors in a system."""
+
+    __slots__ = ("events", "snapshot_policy", "states", "strategy")
+
+    def __init__(self, actor_type: type[PersistentActor[Any, Any]], write: Format) -> None:
+        state_type, events = _type_arguments(actor_type)
+        name = actor_type.type_name
+        self.strategy: Strategy = actor_type.strategy
+        self.snapshot_policy = self.strategy.snapshot if isinstance(self.strategy, Full) else never
+        self.events = EventCodec(name, _event_types(actor_type, events), write)
+        self.states: StateCodec[Any] = StateCodec(name, state_type, write)
+
+
+@lru_cache(1024)
+def is_immutable(kind: type) -> bool:
+    """Tell whether instances of a type cannot be changed in place, as far as their own attributes go."""
+    if issubclass(kind, _IMMUTABLE):
+        return True
+    if issubclass(kind, msgspec.Struct):
+        return kind.__struct_config__.frozen
+    parameters = getattr(kind, "__dataclass_params__", None)
+    return parameters is not None and bool(parameters.frozen)
+
+
+def _type_arguments(actor_type: type[Any]) -> tuple[Any, Any]:
+    """Return the state and event types with which a class fills in `PersistentActor[S, E]`."""
+    from perdure.persistence._actor import PersistentActor
+
+    arguments = _arguments_of(actor_type, PersistentActor)
+    if arguments is None or any(isinstance(argument, TypeVar) for argument in arguments):
+        raise EventTypeError(
+            f"{actor_type.__name__} does not say its types: write class {actor_type.__name__}(PersistentActor[STATE, EVENT])"
+        )
+    state, events = (_evaluated(argument, actor_type) for argument in arguments)
+    return state, events
+
+
+def _arguments_of(kind: type[Any], target: type[Any]) -> tuple[Any, ...] | None:
+    """Return the arguments of the generic class `target` as `kind` and its bases fill them in."""
+    for base in kind.__dict__.get("__orig_bases__", kind.__bases__):
+        origin = get_origin(base) or base
+        if origin is target:
+            return get_args(base) or None
+        if isinstance(origin, type) and issubclass(origin, target):
+            inherited = _arguments_of(origin, target)
+            filled = dict(zip(getattr(origin, "__parameters__", ()), get_args(base), strict=False))
+            return inherited and tuple(filled.get(argument, argument) for argument in inherited)
+    return None
+
+
+def _evaluated(hint: Any, owner: type[Any]) -> Any:
+    if not isinstance(hint, ForwardRef):
+        return hint
+    try:
+        return eval(hint.__forward_arg__, vars(sys.modules[owner.__module__]))
+    except NameError as error:
+        raise EventTypeError(f"{owner.__name__}: the type {hint.__forward_arg__!r} is not defined: {error}") from error
+
+
+def _event_types(actor_type: type[Any], hint: Any) -> list[type[Event]]:
+    types = list(_members(hint))
+    for kind in types:
+        if not (isinstance(kind, type) and issubclass(kind, Event)):
+            raise EventTypeError(
+                f"{actor_type.__name__} declares the event type {kind!r}, which is no subclass of perdure.Event"
+            )
+    return types
+
+
+def _members(hint: Any) -> Iterator[Any]:
+    """Yield the members of a union, also behind `type X = …`."""
+    hint = getattr(hint, "__value__", hint)
+    if get_origin(hint) in (Union, UnionType):
+        for member in get_args(hint):
+            yield from _members(member)
+    else:
+        yield hint

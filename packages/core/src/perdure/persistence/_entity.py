@@ -1,0 +1,167 @@
+"""The durable part of one live actor: its identity, its state, and the one way to change it.
+
+The invariant: `state` is the fold of the first `sequence_number` events of the log, or it is in doubt. It comes into
+doubt when a persist fails or is cancelled, for the write may have happened; then the next message waits until the
+write is settled and the state has been read again. A state that `apply` may have changed in place for an event that
+was not stored is not even shown until then. Keeping a copy of each state instead was rejected: it makes every event pay
+for the rare failure.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+from perdure.abc import DeleteRange, PutState, Write
+from perdure.errors import ApplyError, ConflictError, PersistInProgress, RecordTooLarge, StateUnknown
+from perdure.journal import EVENTS, Event
+from perdure.persistence._definition import Definition, is_immutable
+from perdure.persistence._stores import Stores
+from perdure.persistence._strategy import Full
+from perdure.snapshots import Retention
+
+_log = logging.getLogger("perdure.persistence")
+
+STATES = "states"
+
+Apply = Callable[[Any, Any], Any]
+
+
+class _Unknown:
+    """In place of a state that may have been changed for an event that was not stored."""
+
+    __slots__ = ()
+
+
+class Entity:
+    """A persistence id with its state in memory."""
+
+    UNKNOWN: ClassVar[_Unknown] = _Unknown()
+
+    __slots__ = ("_busy", "_state", "_stores", "definition", "in_doubt", "journal", "persistence_id", "retention", "sequence_number")
+
+    def __init__(self, persistence_id: str, definition: Definition, stores: Stores) -> None:
+        self.persistence_id = persistence_id
+        self.definition = definition
+        self.sequence_number = 0
+        self.in_doubt = False
+        self.retention: Retention | None = None
+        self._state: Any = self.UNKNOWN
+        self._stores = stores
+        self._busy = False
+        self.journal = stores.journal
+        if isinstance(definition.strategy, Full):
+            compact = EVENTS if definition.strategy.compact else None
+            self.retention = Retention(persistence_id, definition.strategy.keep_snapshots, compact)
+
+    @property
+    def state(self) -> Any:
+        if self._state is self.UNKNOWN:
+            raise StateUnknown(self.persistence_id)
+        return self._state
+
+    def become(self, state: Any, sequence_number: int) -> None:
+        """Take what was read from the store."""
+        self._state = state
+        self.sequence_number = sequence_number
+        self.in_doubt = False
+
+    async def persist(self, apply: Apply, events: Sequence[Event]) -> None:
+        """Fold the events, store them as one, and only then let the new state be seen."""
+        if self._busy:
+            raise PersistInProgress(self.persistence_id)
+        if self.in_doubt:
+            raise StateUnknown(self.persistence_id)
+        if not events:
+            return
+        timestamp = self._stores.timestamp()
+        records = [self._encode(event, timestamp) for event in events]
+        state = self._fold(apply, events)
+        number = self.sequence_number + len(events)
+        self._busy = True
+        try:
+            also, size = self._state_writes(state, number, timestamp) if self.retention is None else ((), 0)
+            conflict = await self.journal.append(self.persistence_id, self.sequence_number, records, also, size)
+            if conflict is not None:
+                raise ConflictError(self.persistence_id, self.sequence_number, conflict.actual)
+        except BaseException as error:
+            if isinstance(error, asyncio.CancelledError):
+                self.journal.abandon(self.persistence_id)
+            self._doubt(changed=state is self._state)
+            raise
+        finally:
+            self._busy = False
+        first_number = self.sequence_number + 1
+        self._state = state
+        self.sequence_number = number
+        if self.retention is not None:
+            self._snapshot_if_due(first_number)
+
+    def _encode(self, event: Event, timestamp: int) -> bytes:
+        record = self.definition.events.encode(event, timestamp)
+        if len(record) > self.journal.max_record_bytes:
+            raise RecordTooLarge(self.persistence_id, type(event)._manifest, len(record), self.journal.max_record_bytes)
+        return record
+
+    def _fold(self, apply: Apply, events: Sequence[Event]) -> Any:
+        state = self.state
+        try:
+            for event in events:
+                state = applied(apply, state, event, self.persistence_id)
+        except BaseException:
+            self._doubt(changed=not is_immutable(type(self._state)))
+            raise
+        return state
+
+    def _doubt(self, *, changed: bool) -> None:
+        """The store and the memory may differ; `changed` says that the old state may have been changed in place."""
+        self.in_doubt = True
+        if changed:
+            self._state = self.UNKNOWN
+
+    def _state_writes(self, state: Any, number: int, timestamp: int) -> tuple[Sequence[Write], int]:
+        """Return what `Light` stores along with the events, and its size."""
+        record = self._encode_state(state, number, timestamp)
+        put = PutState(STATES, self.persistence_id, record)
+        if self.definition.strategy.compact:
+            return (put, DeleteRange(EVENTS, self.persistence_id, 1, number)), len(record)
+        return (put,), len(record)
+
+    def _encode_state(self, state: Any, number: int, timestamp: int) -> bytes:
+        record = self.definition.states.encode(state, number, timestamp)
+        if len(record) > self.journal.max_record_bytes:
+            raise RecordTooLarge(self.persistence_id, "the state", len(record), self.journal.max_record_bytes)
+        return record
+
+    def _snapshot_if_due(self, first_number: int) -> None:
+        """Ask the policy once for each new event; take one snapshot at the most."""
+        due = self.definition.snapshot_policy
+        if not any([due(number) for number in range(first_number, self.sequence_number + 1)]):
+            return
+        try:
+            record = self._encode_state(self._state, self.sequence_number, self._stores.timestamp())
+        except Exception as error:
+            _log.error("%s: no snapshot at %d: %s", self.persistence_id, self.sequence_number, error)
+        else:
+            self._stores.in_background(self._save(self.sequence_number, record))
+
+    async def _save(self, number: int, record: bytes) -> None:
+        assert self.retention is not None
+        try:
+            await self.journal.write(self.retention.writes(number, record), len(record))
+        except Exception as error:
+            _log.error("%s: the snapshot at %d was not saved: %s", self.persistence_id, number, error)
+        else:
+            self.retention.saved(number)
+
+
+def applied(apply: Apply, state: Any, event: Any, persistence_id: str) -> Any:
+    """Return the state after an event, whether `apply` returns it or changes it in place. Raises `ApplyError`."""
+    result = apply(state, event)
+    if result is not None:
+        return result
+    if is_immutable(type(state)):
+        raise ApplyError(persistence_id, type(event).__name__, type(state).__name__)
+    return state

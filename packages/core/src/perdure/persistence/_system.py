@@ -1,0 +1,114 @@
+"""The actor system with a store."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from perdure import actors
+from perdure._plugins import open_backend
+from perdure.abc import Backend, Durability, MachineProfile, MachineSpec, check_prefix
+from perdure.actors import ActorRef, Clock
+from perdure.actors._cell import Cell
+from perdure.actors._props import Props
+from perdure.errors import NameTaken
+from perdure.journal import Format, Journal
+from perdure.persistence._actor import persistence_id_of
+from perdure.persistence._stores import Stores
+
+
+class ActorSystem(actors.ActorSystem):
+    """Actors of one event loop and the store in which their events are kept.
+
+    `store` is a URL (`sqlite:///bank.db`), opened and closed with the system, or an open `Backend`, which stays open.
+    `durability` is `full` (an acknowledged event survives power loss) or `relaxed` (it survives the crash of the
+    process). `write` is the format of new records, `msgpack` or `json`; both are always read. `machine` sizes the
+    store's caches: a profile such as `"medium"`, a `MachineSpec`, or None to look. `max_recoveries` actors at most are
+    recovered at a time. A record of more than `max_record_bytes` is refused.
+
+    The rest is as in `perdure.actors.ActorSystem`.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: str | Backend = "memory://",
+        durability: Durability = "full",
+        write: Format = "msgpack",
+        machine: MachineSpec | MachineProfile | str | None = None,
+        max_recoveries: int = 64,
+        max_record_bytes: int = 16 * 1024 * 1024,
+        ask_timeout: float = 30.0,
+        stop_timeout: float = 10.0,
+        passivate_after: float = 300.0,
+        max_live: int | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        super().__init__(
+            ask_timeout=ask_timeout,
+            stop_timeout=stop_timeout,
+            passivate_after=passivate_after,
+            max_live=max_live,
+            clock=clock,
+        )
+        self._store = store
+        self._durability = durability
+        self._write = write
+        self._machine = machine
+        self._max_recoveries = max_recoveries
+        self._max_record_bytes = max_record_bytes
+        self._stores: Stores | None = None
+        self._identities: set[str] = set()
+
+    @property
+    def backend(self) -> Backend:
+        """The open store. Raises `RuntimeError` outside `async with`."""
+        if self._stores is None:
+            raise RuntimeError("the system has no open store: enter it first")
+        return self._stores.backend
+
+    async def spawn(
+        self, actor_type: type[actors.Actor], name: str, *arguments: Any, persistence_id: str | None = None, **keywords: Any
+    ) -> ActorRef:
+        """Start an actor now, as in `perdure.actors.ActorSystem`; its log has the name `persistence_id`, or its path."""
+        props = Props(actor_type, arguments, keywords, identity=persistence_id)
+        if persistence_id is None:
+            return await self._spawn(name, props)
+        if self._lives(check_prefix(persistence_id)):
+            raise NameTaken(persistence_id)
+        self._identities.add(persistence_id)
+        try:
+            return await self._spawn(name, props)
+        except BaseException:
+            if self._find(f"/user/{name}") is None:
+                self._identities.discard(persistence_id)
+            raise
+
+    def _lives(self, persistence_id: str) -> bool:
+        """Tell whether a live actor has this id, given to it or made from its path."""
+        return persistence_id in self._identities or any(map(self._find, (persistence_id, f"/{persistence_id}")))
+
+    def _add(self, path: str, key: str, props: Props) -> Cell:
+        if self._identities and props.identity is None and persistence_id_of(path, props) in self._identities:
+            raise NameTaken(persistence_id_of(path, props))
+        return super()._add(path, key, props)
+
+    def _forget(self, cell: Cell) -> None:
+        if cell.props.identity is not None:
+            self._identities.discard(cell.props.identity)
+        super()._forget(cell)
+
+    async def _open(self) -> None:
+        backend = self._store
+        if isinstance(backend, str):
+            backend = await open_backend(backend, durability=self._durability, machine=self._machine)
+        journal = Journal(backend, max_record_bytes=self._max_record_bytes)
+        self._stores = Stores(backend, journal, self.clock, self._write, self._max_recoveries)
+
+    async def _close(self) -> None:
+        if self._stores is None:
+            return
+        try:
+            await self._stores.close()
+        finally:
+            if isinstance(self._store, str):
+                await self._stores.backend.close()
