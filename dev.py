@@ -18,7 +18,7 @@ READY = VENV / "hatch-is-installed"
 
 
 def main() -> int:
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036 - this file is what tells the user
         print(f"perdure needs Python 3.11 or newer; this is {sys.version.split()[0]}", file=sys.stderr)
         return 2
     if not READY.exists():

@@ -40,7 +40,7 @@ class SqliteBackend(Backend):
         """Open or make the file. Raises `CreateStoreError` naming the file and the reason."""
         backend = cls(settings)
         try:
-            await backend._writer.submit(lambda writer: None)
+            await backend._writer.submit(lambda _: None)
         except BaseException:
             await backend.close()
             raise
@@ -57,7 +57,9 @@ class SqliteBackend(Backend):
         self, collection: str, prefix: str, start: int, stop: int, *, limit: int, max_bytes: int, reverse: bool = False
     ) -> asyncio.Future[Page]:
         check_name(collection)
-        return self._read("page", lambda reader: reader.page(collection, prefix, start, stop, limit, max_bytes, reverse))
+        return self._read(
+            "page", lambda reader: reader.page(collection, prefix, start, stop, limit, max_bytes, reverse)
+        )
 
     def last(self, collection: str, prefix: str) -> asyncio.Future[int]:
         check_name(collection)

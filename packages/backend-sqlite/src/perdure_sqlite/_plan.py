@@ -78,7 +78,7 @@ class Plan:
 
     def _add(self, group: WriteGroup) -> Conflict | None:
         for expectation in group.expectations:
-            if type(expectation) is LastKey:
+            if isinstance(expectation, LastKey):
                 _, actual = self._head((expectation.collection, expectation.prefix))
                 expected = expectation.key
             else:

@@ -1,15 +1,15 @@
 """The queries, each answered in one row.
 
-SQLite lets go of the interpreter lock once for each row that it yields. Beside a busy loop a page of a thousand rows would
-have to win the lock a thousand times, so each page is gathered within SQLite into one row: the keys and the lengths as
-JSON, the values as one blob.
+SQLite lets go of the interpreter lock once for each row that it yields. Beside a busy loop a page of a thousand rows
+would have to win the lock a thousand times, so each page is gathered within SQLite into one row: the keys and the
+lengths as JSON, the values as one blob.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Any
 
 import msgspec
@@ -38,7 +38,9 @@ SELECT json_group_array(prefix) FROM (
     ORDER BY p.prefix LIMIT ?
 )"""
 
-_RECORDS = "FROM (SELECT position, prefix, key, value FROM collection_{name} WHERE position > ? ORDER BY position LIMIT ?)"
+_RECORDS = (
+    "FROM (SELECT position, prefix, key, value FROM collection_{name} WHERE position > ? ORDER BY position LIMIT ?)"
+)
 _RECORD_SIZES = "SELECT json_group_array(length(value)) " + _RECORDS
 _GATHER_RECORDS = """
 SELECT json_group_array(json_array(c.position, p.prefix, c.key, c.size)), CAST(group_concat(c.value, '') AS BLOB)
@@ -54,9 +56,7 @@ class Reader:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 
-    def page(
-        self, name: str, prefix: str, start: int, stop: int, limit: int, max_bytes: int, reverse: bool
-    ) -> Page:
+    def page(self, name: str, prefix: str, start: int, stop: int, limit: int, max_bytes: int, reverse: bool) -> Page:
         order = "DESC" if reverse else "ASC"
         bounds = (prefix, start, stop - 1)
         row = self._row("collection", name, _SIZES.format(name=name, order=order), (*bounds, limit + 1))
@@ -130,4 +130,4 @@ def _cut(blob: bytes | None, sizes: list[int]) -> list[bytes]:
     ends = list(accumulate(sizes, initial=0))
     if ends[-1] != len(joined):
         raise StoreError("read", f"values of {ends[-1]} bytes came back as {len(joined)}: the file is damaged")
-    return [joined[start:end] for start, end in zip(ends, ends[1:], strict=False)]
+    return [joined[start:end] for start, end in pairwise(ends)]

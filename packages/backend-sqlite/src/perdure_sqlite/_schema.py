@@ -92,7 +92,11 @@ def create_state(connection: sqlite3.Connection, name: str) -> None:
 
 def _connection(settings: Settings) -> sqlite3.Connection:
     connection = sqlite3.connect(
-        settings.path, isolation_level=None, check_same_thread=False, cached_statements=256, timeout=settings.busy_timeout
+        settings.path,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=256,
+        timeout=settings.busy_timeout,
     )
     try:
         for pragma in settings.pragmas():
@@ -112,7 +116,9 @@ def _prepare(connection: sqlite3.Connection) -> None:
 def _migrate(connection: sqlite3.Connection) -> None:
     version = _number(connection, "PRAGMA user_version")
     application = _number(connection, "PRAGMA application_id")
-    if application != APPLICATION_ID and (version or application or _number(connection, "SELECT count(*) FROM sqlite_master")):
+    if application != APPLICATION_ID and (
+        version or application or _number(connection, "SELECT count(*) FROM sqlite_master")
+    ):
         raise CreateStoreError("open", "is a database of another program: give perdure a file of its own")
     if version > len(MIGRATIONS):
         reason = f"has schema version {version}, and this perdure-sqlite knows up to {len(MIGRATIONS)}: upgrade it"

@@ -14,7 +14,10 @@ _MIB = 1024 * 1024
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """`busy_timeout`: seconds to wait for another process's write. `readers`: threads that read, one connection each."""
+    """What an opener may choose.
+
+    `busy_timeout`: seconds to wait for another process's write. `readers`: threads that read, with a connection each.
+    """
 
     path: Path
     durability: Durability = "full"
@@ -28,12 +31,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         parts = urlsplit(url)
         path = unquote(parts.path.removeprefix("/"))
         if parts.netloc or not path:
-            raise CreateStoreError("open", f"{url!r} names no file: write sqlite:///bank.db, or sqlite:////var/lib/bank.db")
+            raise CreateStoreError(
+                "open", f"{url!r} names no file: write sqlite:///bank.db, or sqlite:////var/lib/bank.db"
+            )
         if path == ":memory:":
             raise CreateStoreError("open", "perdure-sqlite keeps files; for a store in memory use memory://")
         options = dict(parse_qsl(parts.query, keep_blank_values=True))
         if unknown := options.keys() - {"busy_timeout", "readers"}:
-            raise CreateStoreError("open", f"{url!r}: unknown options {sorted(unknown)}; there are busy_timeout and readers")
+            raise CreateStoreError(
+                "open", f"{url!r}: unknown options {sorted(unknown)}; there are busy_timeout and readers"
+            )
         try:
             seconds = float(options.get("busy_timeout", "5"))
             readers = int(options.get("readers", "2"))
@@ -44,7 +51,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return cls(path=Path(path), durability=durability, machine=machine, busy_timeout=seconds, readers=readers)
 
     def pragmas(self) -> list[str]:
-        """Return the statements that set up each connection: 2 % of memory for the cache, and so on as the reference has it."""
+        """Return the statements that set up each connection; the cache takes 2 % of the memory."""
         machine = MachineSpec.of(self.machine)
         cache_mib = min(1024, max(8, machine.ram_mb * 2 // 100))
         checkpoint_pages = min(8000, max(1000, cache_mib * 128))

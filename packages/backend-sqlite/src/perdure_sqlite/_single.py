@@ -52,7 +52,9 @@ def apply_write(connection: sqlite3.Connection, write: Write, heads: Heads) -> N
                 ON CONFLICT (prefix) DO UPDATE SET version = version + 1, value = excluded.value"""
             connection.execute(statement, (check_prefix(prefix), value))
         case DeleteState(state, prefix):
-            statement = f"UPDATE state_{state} SET version = version + 1, value = NULL WHERE prefix = ? AND value NOT NULL"
+            statement = (
+                f"UPDATE state_{state} SET version = version + 1, value = NULL WHERE prefix = ? AND value NOT NULL"
+            )
             connection.execute(statement, (prefix,))
         case PurgeState(state, prefix):
             connection.execute(f"DELETE FROM state_{state} WHERE prefix = ?", (prefix,))

@@ -76,7 +76,7 @@ def _many(head: str, rows: Sequence[tuple[Any, Any, Any]], tail: str = "") -> It
 
 
 def _size(rows: int) -> int:
-    """Return the next size of statement: 1, 2, 3, 4, 6, 8, 12, 16, 24, …"""
+    """Return the next size of statement, of 1, 2, 3, 4, 6, 8, 12, 16, 24 and so on."""
     power = 1 << max(0, (rows - 1).bit_length())
     return power * 3 // 4 if power >= 4 and rows <= power * 3 // 4 else power
 

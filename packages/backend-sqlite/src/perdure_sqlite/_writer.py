@@ -1,9 +1,9 @@
 """The one writer of a file.
 
-All expectations are checked inside the write transaction, so that processes that share the file never fork a log. To check
-them without a query for each, the writer remembers the heads of the logs and the versions of the states that it has
-met. They are true as long as nobody else has written, and the token in the table `writer` says so: every writer puts its
-own there, in its transaction, when it finds another's, and forgets what it remembered.
+All expectations are checked inside the write transaction, so that processes that share the file never fork a log. To
+check them without a query for each, the writer remembers the heads of the logs and the versions of the states that it
+has met. They are true as long as nobody else has written, and the token in the table `writer` says so: every writer
+puts its own there, in its transaction, when it finds another's, and forgets what it remembered.
 
 The usual commit, appends to one collection, is a single statement that inserts only if the token is still ours: SQLite
 begins, checks, writes, syncs and commits in one call, for which the thread gives up the interpreter lock once. (A

@@ -22,7 +22,7 @@ _OURS = {"sqlite": "perdure-sqlite", "rocksdb": "perdure-rocksdb", "redis": "per
 
 
 class BackendHooks:
-    """What a plug-in module of the group `perdure.backends` implements, marked with `pluggy.HookimplMarker("perdure")`."""
+    """What a plug-in module implements, marked with `pluggy.HookimplMarker("perdure")`."""
 
     def perdure_open(self, url: str, durability: Durability, machine: MachineSpec | None) -> Awaitable[Backend]:
         """Open the backend that `url` names; `machine` is None when the size of the machine should be detected.

@@ -29,6 +29,7 @@ __all__ = [
     "Conflict",
     "Delete",
     "DeleteRange",
+    "DeleteState",
     "Durability",
     "Entry",
     "Expectation",
@@ -42,7 +43,6 @@ __all__ = [
     "PurgeState",
     "Put",
     "PutState",
-    "DeleteState",
     "State",
     "StateVersion",
     "Versioned",
@@ -226,8 +226,8 @@ class Backend(ABC):
     ) -> Awaitable[Page]:
         """Return the first entries with `start <= key < stop`, ascending or, with `reverse`, descending.
 
-        They are as many as there are, but at most `limit` and, after the first, at most `max_bytes` together. One page is
-        one moment of the store.
+        They are as many as there are, but at most `limit` and, after the first, at most `max_bytes` together. One page
+        is one moment of the store.
         """
 
     @abstractmethod
@@ -368,7 +368,9 @@ class State:
 def check_name(name: str) -> str:
     """Return a collection's or state's name if it is valid everywhere. Raises `InvalidIdentifier`."""
     if _NAME.fullmatch(name) is None:
-        raise InvalidIdentifier("name", name, "use a to z, 0 to 9 and _, beginning with a letter, at most 48 characters")
+        raise InvalidIdentifier(
+            "name", name, "use a to z, 0 to 9 and _, beginning with a letter, at most 48 characters"
+        )
     return name
 
 

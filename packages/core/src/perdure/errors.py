@@ -193,7 +193,7 @@ class RecordTooLarge(PerdureError, ValueError):
 
     def __str__(self) -> str:
         return (
-            f"{self.persistence_id}: a record of {self.manifest} has {self.size:,} bytes and the limit is {self.limit:,}: "
+            f"{self.persistence_id}: a record of {self.manifest} has {self.size:,} bytes, over {self.limit:,}: "
             f"keep the bulk elsewhere and store a reference, or raise max_record_bytes"
         )
 
@@ -206,7 +206,9 @@ class StateUnknown(PerdureError):
         self.persistence_id = persistence_id
 
     def __str__(self) -> str:
-        return f"{self.persistence_id}: the state is unknown after a failed persist and is re-read before the next message"
+        return (
+            f"{self.persistence_id}: the state is unknown after a failed persist and is re-read before the next message"
+        )
 
 
 class BackendError(PerdureError):

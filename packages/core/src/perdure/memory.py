@@ -71,7 +71,7 @@ class _Store:
         return 0 if log is None else log.keys[-1]
 
     def actual(self, expectation: Expectation) -> int:
-        if type(expectation) is LastKey:
+        if isinstance(expectation, LastKey):
             return self.last(expectation.collection, expectation.prefix)
         return self.states.get((expectation.state, expectation.prefix), (0, None))[0]
 
@@ -141,7 +141,9 @@ class MemoryBackend(Backend):
         for group in groups:
             for write in group.writes:
                 if isinstance(write, (Put, PutState)) and len(write.value) > self.max_value_bytes:
-                    raise StoreError("commit", f"a value of {len(write.value):,} bytes is over {self.max_value_bytes:,}")
+                    raise StoreError(
+                        "commit", f"a value of {len(write.value):,} bytes is over {self.max_value_bytes:,}"
+                    )
         return [self._apply(group) for group in groups]
 
     async def page(

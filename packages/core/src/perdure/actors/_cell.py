@@ -128,7 +128,7 @@ class Cell:
         if self._task is not None or self.closed:
             return
         self._ending = End.PASSIVATE
-        if type(self._actor).stopping is Actor.stopping:
+        if self._actor is None or type(self._actor).stopping is Actor.stopping:
             self._close()
         else:
             self._wake()
@@ -274,7 +274,7 @@ class Cell:
         self.rested_at = self.system.clock.monotonic()
 
     def _break(self, envelope: Envelope | None, error: BaseException) -> None:
-        """The task is cancelled or the process is ending: answer everybody at once, without awaiting."""
+        """Answer everybody at once, without awaiting: the task is cancelled, or the process is ending."""
         self._ending = End.STOP
         if envelope is not None:
             envelope.fail(ActorStopped(self.path))

@@ -49,7 +49,7 @@ class Mailbox:
         return True
 
     def park(self, envelope: Envelope) -> asyncio.Future[None]:
-        """Have the envelope wait for room; the future is done when it is queued. Cancelling it withdraws the envelope."""
+        """Have the envelope wait for room; the future is done when it is queued, and cancelling it withdraws it."""
         admitted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if self._parked is None:
             self._parked = deque()

@@ -36,7 +36,7 @@ class Message(msgspec.Struct, Generic[R], frozen=True, metaclass=_MessageMeta):
 
 
 def _allows_none(reply: Any) -> bool:
-    """Tell whether None may be meant: for None, optional, Any, object and type variables; unknown names count as such."""
+    """Tell whether None may be meant, as by None, an optional, Any, object, or what cannot be told."""
     if get_origin(reply) in (Union, UnionType):
         return any(_allows_none(member) for member in get_args(reply))
     return reply in (None, NoneType, Any, object) or isinstance(reply, TypeVar | str) or not _is_plain(reply)

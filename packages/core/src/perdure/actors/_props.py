@@ -10,8 +10,8 @@ from perdure.actors._actor import Actor
 class Props:
     """An actor type with the arguments of its constructor, and how its actors are known.
 
-    A `virtual` actor is reached by `ref`: messages bring it to life, idleness puts it away. `identity`, if any, is a name
-    of its own that the floor above gives it.
+    A `virtual` actor is reached by `ref`: messages bring it to life, idleness puts it away. `identity`, if any, is a
+    name of its own that the floor above gives it.
     """
 
     __slots__ = ("actor_type", "arguments", "identity", "keywords", "virtual")

@@ -9,9 +9,9 @@ import msgspec
 
 
 class Backoff(msgspec.Struct, frozen=True, kw_only=True):
-    """How long to wait before the n-th restart in a window: `first`, then `initial`, growing by `factor` up to `longest`.
+    """How long to wait before each restart in a window, in seconds.
 
-    All in seconds.
+    It is `first` before the first, `initial` before the second, then grows by `factor` up to `longest`.
     """
 
     first: float = 0.0

@@ -85,7 +85,9 @@ class ActorSystem:
         """
         name = actor_type.type_name
         if self._types.setdefault(name, actor_type) is not actor_type:
-            raise InvalidIdentifier("type name", name, f"{self._types[name]!r} has it already: set type_name on one of them")
+            raise InvalidIdentifier(
+                "type name", name, f"{self._types[name]!r} has it already: set type_name on one of them"
+            )
         path = f"/{_check_name('type name', name)}/{_check_key(key)}"
         return ActorRef(self, path, key, Props(actor_type, virtual=True), None)
 
@@ -140,7 +142,9 @@ class ActorSystem:
 
     def _add(self, path: str, key: str, props: Props) -> Cell:
         if self._state != "open":
-            raise ActorStopped(path, f"the system is {self._state}" if self._state != "new" else "enter the system first")
+            raise ActorStopped(
+                path, f"the system is {self._state}" if self._state != "new" else "enter the system first"
+            )
         if path in self._cells:
             raise NameTaken(path)
         if self._max_live is not None and len(self._cells) >= self._max_live:

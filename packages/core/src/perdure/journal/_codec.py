@@ -31,7 +31,7 @@ class EventCodec:
         self._learn()
 
     def encode(self, event: Event, timestamp: int) -> bytes:
-        """Return the record of an event. Raises `EventTypeError` for an undeclared type or a field that cannot be encoded."""
+        """Return the record of an event. Raises `EventTypeError` for an undeclared type or a value it cannot encode."""
         kind = type(event)
         if not isinstance(event, Event):
             raise EventTypeError(f"{self._owner} persists events, subclasses of perdure.Event, not {kind.__name__}")
@@ -58,7 +58,9 @@ class EventCodec:
         try:
             event: Event = decode_payload(record.payload)
         except (msgspec.MsgspecError, ValueError, TypeError) as error:
-            raise RecordError(f"an event {record.manifest} of version {record.version} does not decode: {error}") from error
+            raise RecordError(
+                f"an event {record.manifest} of version {record.version} does not decode: {error}"
+            ) from error
         return event
 
     def _decoder(self, record: Record, format: Format) -> tuple[int, _Decode]:
@@ -66,7 +68,9 @@ class EventCodec:
             self._learn()
         kind = self._types.get(record.manifest)
         if kind is None:
-            raise RecordError(f"an event of the unknown type {record.manifest!r}; {self._owner} declares {self._names()}")
+            raise RecordError(
+                f"an event of the unknown type {record.manifest!r}; {self._owner} declares {self._names()}"
+            )
         known = self._decoders[record.manifest, format] = (kind._version, payload_decoder(kind, format))
         return known
 

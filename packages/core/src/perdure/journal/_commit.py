@@ -41,6 +41,7 @@ class CommitQueue:
         self._bytes = 0
         self._busy = False
         self._closed = False
+        self._committing: asyncio.Future[Sequence[Conflict | None]] | None = None  # the loop would not keep it alive
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._drained: asyncio.Future[None] | None = None
 
@@ -83,7 +84,7 @@ class CommitQueue:
     def _commit(self) -> None:
         batch = self._take()
         try:
-            commit = asyncio.ensure_future(self._backend.commit([group for group, _, _ in batch]))
+            commit = self._committing = asyncio.ensure_future(self._backend.commit([group for group, _, _ in batch]))
         except Exception as error:
             self._fail(batch, error)
             self._next()

@@ -1,8 +1,8 @@
 """The event logs of a backend.
 
-A log is the collection `events` under a persistence id, its keys the sequence numbers 1, 2, 3, … without gaps. An append
-names the sequence number after which it belongs; of two writers who name the same one, the store refuses the second,
-so a log never forks.
+A log is the collection `events` under a persistence id, its keys the sequence numbers 1, 2, 3, … without gaps. An
+append names the sequence number after which it belongs; of two writers who name the same one, the store refuses the
+second, so a log never forks.
 """
 
 from __future__ import annotations

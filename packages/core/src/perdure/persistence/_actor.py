@@ -37,8 +37,8 @@ class PersistentActor(Actor, Generic[S, E]):
     def apply(self, state: S, event: E) -> S | None:
         """Return the state after `event`; or change `state` in place and return None.
 
-        Must depend on nothing but its arguments: it runs at each persist, and again at each recovery. Raise to refuse an
-        event: it is not stored then.
+        Must depend on nothing but its arguments: it runs at each persist, and again at each recovery. Raise to refuse
+        an event: it is not stored then.
         """
         raise NotImplementedError(f"{type(self).__name__} has no apply method")
 

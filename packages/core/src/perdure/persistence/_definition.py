@@ -8,7 +8,6 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from fractions import Fraction
-from functools import lru_cache
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, ForwardRef, TypeVar, Union, get_args, get_origin
 from uuid import UUID
@@ -27,6 +26,7 @@ _IMMUTABLE = (
     *(int, float, complex, str, bytes, tuple, frozenset, NoneType, Enum),
     *(Decimal, Fraction, UUID, date, datetime, time, timedelta),
 )
+_immutable: dict[type, bool] = {}
 
 
 class Definition:
@@ -43,9 +43,15 @@ class Definition:
         self.states: StateCodec[Any] = StateCodec(name, state_type, write)
 
 
-@lru_cache(1024)
 def is_immutable(kind: type) -> bool:
     """Tell whether instances of a type cannot be changed in place, as far as their own attributes go."""
+    immutable = _immutable.get(kind)
+    if immutable is None:
+        immutable = _immutable[kind] = _looks_immutable(kind)
+    return immutable
+
+
+def _looks_immutable(kind: type) -> bool:
     if issubclass(kind, _IMMUTABLE):
         return True
     if issubclass(kind, msgspec.Struct):
@@ -60,9 +66,8 @@ def _type_arguments(actor_type: type[Any]) -> tuple[Any, Any]:
 
     arguments = _arguments_of(actor_type, PersistentActor)
     if arguments is None or any(isinstance(argument, TypeVar) for argument in arguments):
-        raise EventTypeError(
-            f"{actor_type.__name__} does not say its types: write class {actor_type.__name__}(PersistentActor[STATE, EVENT])"
-        )
+        name = actor_type.__name__
+        raise EventTypeError(f"{name} does not say its types: write class {name}(PersistentActor[STATE, EVENT])")
     state, events = (_evaluated(argument, actor_type) for argument in arguments)
     return state, events
 

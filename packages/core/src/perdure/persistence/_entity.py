@@ -40,7 +40,17 @@ class Entity:
 
     UNKNOWN: ClassVar[_Unknown] = _Unknown()
 
-    __slots__ = ("_busy", "_state", "_stores", "definition", "in_doubt", "journal", "persistence_id", "retention", "sequence_number")
+    __slots__ = (
+        "_busy",
+        "_state",
+        "_stores",
+        "definition",
+        "in_doubt",
+        "journal",
+        "persistence_id",
+        "retention",
+        "sequence_number",
+    )
 
     def __init__(self, persistence_id: str, definition: Definition, stores: Stores) -> None:
         self.persistence_id = persistence_id
@@ -116,7 +126,7 @@ class Entity:
         return state
 
     def _doubt(self, *, changed: bool) -> None:
-        """The store and the memory may differ; `changed` says that the old state may have been changed in place."""
+        """Note that store and memory may differ; `changed`: the state may have been changed in place."""
         self.in_doubt = True
         if changed:
             self._state = self.UNKNOWN
@@ -138,7 +148,8 @@ class Entity:
     def _snapshot_if_due(self, first_number: int) -> None:
         """Ask the policy once for each new event; take one snapshot at the most."""
         due = self.definition.snapshot_policy
-        if not any([due(number) for number in range(first_number, self.sequence_number + 1)]):
+        due_at = [number for number in range(first_number, self.sequence_number + 1) if due(number)]
+        if not due_at:
             return
         try:
             record = self._encode_state(self._state, self.sequence_number, self._stores.timestamp())

@@ -1,8 +1,8 @@
 """How an actor's state is read from the store.
 
-A recovery starts from a *base*: with `Full` the newest snapshot that can be read, older ones, then the initial
-state; with `Light` the stored state, then the same. From there the log is read in pages and folded. A base that cannot be
-read is reported, never silent, and the next one is tried; when none is left, the first reason is the error.
+A recovery starts from a *base*: with `Full` the newest snapshot that can be read, older ones, then the initial state;
+with `Light` the stored state, then the same. From there the log is read in pages and folded. A base that cannot be read
+is reported, never silent, and the next one is tried; when none is left, the first reason is the error.
 
 The page is read from the base's own sequence number on: that event is never removed, so if it is missing, the log
 has lost its tail, and going on from an older base would hide the loss.

@@ -12,8 +12,8 @@ from perdure.snapshots import SnapshotPolicy, every_n_events
 class Full(msgspec.Struct, frozen=True, kw_only=True):
     """Store events; now and then, in the background, a snapshot of the state.
 
-    `keep_snapshots` of them are kept, 1 or more. With `compact`, events below the oldest kept snapshot are removed, once
-    so many snapshots are there; the event at that snapshot stays, as the head of the log.
+    `keep_snapshots` of them are kept, 1 or more. With `compact`, events below the oldest kept snapshot are removed,
+    once so many snapshots are there; the event at that snapshot stays, as the head of the log.
     """
 
     snapshot: SnapshotPolicy = every_n_events(100)

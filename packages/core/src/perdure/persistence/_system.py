@@ -67,9 +67,17 @@ class ActorSystem(actors.ActorSystem):
         return self._stores.backend
 
     async def spawn(
-        self, actor_type: type[actors.Actor], name: str, *arguments: Any, persistence_id: str | None = None, **keywords: Any
+        self,
+        actor_type: type[actors.Actor],
+        name: str,
+        *arguments: Any,
+        persistence_id: str | None = None,
+        **keywords: Any,
     ) -> ActorRef:
-        """Start an actor now, as in `perdure.actors.ActorSystem`; its log has the name `persistence_id`, or its path."""
+        """Start an actor now, as in `perdure.actors.ActorSystem`.
+
+        Its log has the name `persistence_id`, or the actor's path. Raises `NameTaken` when a live actor has it.
+        """
         props = Props(actor_type, arguments, keywords, identity=persistence_id)
         if persistence_id is None:
             return await self._spawn(name, props)

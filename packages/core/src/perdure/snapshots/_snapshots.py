@@ -1,9 +1,9 @@
 """Where snapshots of one actor live, and which are kept.
 
 Snapshots are entries of the collection `snapshots`, under the sequence number that each covers. A new one, the removal
-of old ones and the removal of the events that they made superfluous are one group: all of it happens, or nothing. Events
-are only ever removed below the oldest snapshot that is kept; the event at its own number stays, so that the log always
-has a head, and a snapshot that is ahead of its log is noticed.
+of old ones and the removal of the events that they made superfluous are one group: all of it happens, or nothing.
+Events are only ever removed below the oldest snapshot that is kept; the event at its own number stays, so that the log
+always has a head, and a snapshot that is ahead of its log is noticed.
 """
 
 from __future__ import annotations
