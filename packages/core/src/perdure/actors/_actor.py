@@ -38,7 +38,7 @@ class Actor:
     async def started(self, context: Context) -> None:
         """Run before the first message of each instance, also after a restart. Raising fails the start."""
 
-    async def handle(self, message: Any, context: Context) -> Any:
+    async def handle(self, message: Any, context: Context, /) -> Any:
         """Handle one message and return its reply.
 
         What it raises goes to the asker and to supervision; `Rejected` goes to the asker alone.

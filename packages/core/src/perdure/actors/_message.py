@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from types import NoneType, UnionType
-from typing import Any, ClassVar, Generic, TypeVar, Union, get_args, get_origin
+from typing import Any, ClassVar, Generic, TypeVar, Union, dataclass_transform, get_args, get_origin
 
 import msgspec
-
-from perdure._structs import FrozenMeta
 
 R = TypeVar("R")
 
 
-class _MessageMeta(FrozenMeta):
+@dataclass_transform(frozen_default=True, field_specifiers=(msgspec.field,))
+class _MessageMeta(msgspec.StructMeta):
     """Notes, once for each message type, what reply it promises."""
 
     def __init__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any) -> None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, dataclass_transform
 
 import msgspec
 
-from perdure._structs import FrozenMeta
 
-
-class _EventMeta(FrozenMeta):
-    """Takes the stable name and the schema version of an event type from its class statement."""
+@dataclass_transform(frozen_default=True, field_specifiers=(msgspec.field,))
+class _EventMeta(msgspec.StructMeta):
+    """Take the stable name and the schema version of an event type from its class statement."""
 
     def __new__(
         mcls,

@@ -34,7 +34,7 @@ class PersistentActor(Actor, Generic[S, E]):
 
     _entity: Entity | None = None
 
-    def apply(self, state: S, event: E) -> S | None:
+    def apply(self, state: S, event: E, /) -> S | None:
         """Return the state after `event`; or change `state` in place and return None.
 
         Must depend on nothing but its arguments: it runs at each persist, and again at each recovery. Raise to refuse
