@@ -8,7 +8,7 @@ second, so a log never forks.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Sequence
 from typing import ClassVar
 
 from perdure.abc import MAX_KEY, Backend, Conflict, Entry, LastKey, Page, Put, Write, WriteGroup
@@ -61,7 +61,7 @@ class Journal:
         """Write a group that expects nothing, durably."""
         await self._queue.submit(WriteGroup(tuple(writes)), size)
 
-    async def pages(self, persistence_id: str, start: int) -> AsyncIterator[list[Entry]]:
+    async def pages(self, persistence_id: str, start: int) -> AsyncGenerator[list[Entry], None]:
         """Yield the log from a sequence number on, in pages; the next page is read while one is used."""
         entries, more = await self._page(persistence_id, start)
         while more:

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+from contextlib import aclosing
 from typing import Any, NamedTuple
 
 from perdure.abc import MAX_KEY, Entry
@@ -42,16 +43,17 @@ async def recover(entity: Entity, stores: Stores, initial: Callable[[], Any], ap
     async with stores.recoveries:
         await entity.journal.settled(entity.persistence_id)
         problems: list[CorruptionError] = []
-        async for base in _bases(entity, stores, initial, problems):
-            try:
-                state, number = await _replay(entity, base, apply)
-            except _NoStart as gap:
-                problems.append(gap.error)
-                continue
-            if base.is_snapshot and entity.retention is not None:
-                entity.retention.found(base.number)
-            entity.become(state, number)
-            return
+        async with aclosing(_bases(entity, stores, initial, problems)) as bases:
+            async for base in bases:
+                try:
+                    state, number = await _replay(entity, base, apply)
+                except _NoStart as gap:
+                    problems.append(gap.error)
+                    continue
+                if base.is_snapshot and entity.retention is not None:
+                    entity.retention.found(base.number)
+                entity.become(state, number)
+                return
         raise problems[0]
 
 
@@ -65,7 +67,7 @@ class _NoStart(Exception):
 
 async def _bases(
     entity: Entity, stores: Stores, initial: Callable[[], Any], problems: list[CorruptionError]
-) -> AsyncIterator[_Base]:
+) -> AsyncGenerator[_Base, None]:
     """Yield the states from which a recovery can start, the best first, and note those that cannot be read."""
     light = isinstance(entity.definition.strategy, Light)
     if light:
@@ -116,13 +118,14 @@ async def _replay(entity: Entity, base: _Base, apply: Apply) -> tuple[Any, int]:
     identity = entity.persistence_id
     state, number = base.state, base.number
     first = True
-    async for entries in entity.journal.pages(identity, max(1, number)):
-        if first:
-            entries = _after(base, entries, identity)
-            first = False
-        else:
-            await asyncio.sleep(0)  # let others run between pages
-        state, number = fold(entity, state, number, entries, apply)
+    async with aclosing(entity.journal.pages(identity, max(1, number))) as pages:
+        async for entries in pages:
+            if first:
+                entries = _after(base, entries, identity)
+                first = False
+            else:
+                await asyncio.sleep(0)  # let others run between pages
+            state, number = fold(entity, state, number, entries, apply)
     return state, number
 
 

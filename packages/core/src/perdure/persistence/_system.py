@@ -78,27 +78,24 @@ class ActorSystem(actors.ActorSystem):
 
         Its log has the name `persistence_id`, or the actor's path. Raises `NameTaken` when a live actor has it.
         """
-        props = Props(actor_type, arguments, keywords, identity=persistence_id)
-        if persistence_id is None:
-            return await self._spawn(name, props)
-        if self._lives(check_prefix(persistence_id)):
-            raise NameTaken(persistence_id)
-        self._identities.add(persistence_id)
-        try:
-            return await self._spawn(name, props)
-        except BaseException:
-            if self._find(f"/user/{name}") is None:
-                self._identities.discard(persistence_id)
-            raise
+        if persistence_id is not None:
+            check_prefix(persistence_id)
+        return await self._spawn(name, Props(actor_type, arguments, keywords, identity=persistence_id))
+
+    def _add(self, path: str, key: str, props: Props) -> Cell:
+        if props.identity is not None:
+            if self._lives(props.identity):
+                raise NameTaken(props.identity)
+        elif self._identities and persistence_id_of(path, props) in self._identities:
+            raise NameTaken(persistence_id_of(path, props))
+        cell = super()._add(path, key, props)
+        if props.identity is not None:
+            self._identities.add(props.identity)
+        return cell
 
     def _lives(self, persistence_id: str) -> bool:
         """Tell whether a live actor has this id, given to it or made from its path."""
         return persistence_id in self._identities or any(map(self._find, (persistence_id, f"/{persistence_id}")))
-
-    def _add(self, path: str, key: str, props: Props) -> Cell:
-        if self._identities and props.identity is None and persistence_id_of(path, props) in self._identities:
-            raise NameTaken(persistence_id_of(path, props))
-        return super()._add(path, key, props)
 
     def _forget(self, cell: Cell) -> None:
         if cell.props.identity is not None:
