@@ -1,0 +1,1 @@
+"""What perdure costs, as ratios that are measured side by side in one run."""

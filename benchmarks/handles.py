@@ -1,0 +1,25 @@
+"""File descriptors and threads, which must not grow with the number of actors."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import psutil
+
+from benchmarks.asked import Asked
+from benchmarks.report import Table
+from benchmarks.run import Run
+from perdure import ActorSystem
+
+
+async def tables(run: Run) -> AsyncIterator[Table]:
+    process = psutil.Process()
+    rows = [("before", 0, process.num_fds(), process.num_threads())]
+    async with ActorSystem(store=run.url("handles")) as system:
+        for actors in (10, run.pick(10_000, 1_000)):
+            await Asked.among(system, actors)
+            rows.append(("open", system.live, process.num_fds(), process.num_threads()))
+    rows.append(("closed", system.live, process.num_fds(), process.num_threads()))
+    if rows[1][2:] != rows[2][2:]:
+        raise RuntimeError(f"file descriptors or threads grow with the number of actors: {rows}")
+    yield Table("Handles", ("system", "live actors", "file descriptors", "threads"), rows)

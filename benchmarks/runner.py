@@ -1,0 +1,61 @@
+"""The command line: which sections run, where their files go, and where the figures do."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import platform
+import sqlite3
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Protocol, cast
+
+from benchmarks.report import Report, Table
+from benchmarks.run import Run
+
+SECTIONS = ("throughput", "busy_loop", "recovery", "memory", "handles")
+
+
+class Section(Protocol):
+    """A module that measures one thing."""
+
+    def tables(self, run: Run) -> AsyncIterator[Table]:
+        """Yield each table as soon as its figures are there."""
+        ...
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the sections asked for, after a look at the machine. Anything that fails, fails the run."""
+    options = _parser().parse_args(arguments)
+    report = Report(python=platform.python_version(), sqlite=sqlite3.sqlite_version, quick=options.quick)
+    with tempfile.TemporaryDirectory(prefix=".perdure-bench-", dir=options.dir) as folder:
+        for name in ("machine", *(options.only or SECTIONS)):
+            asyncio.run(_measure(name, Run(Path(folder).resolve(), options.quick), report))
+    if options.json is not None:
+        options.json.write_bytes(report.json())
+    return 0
+
+
+async def _measure(name: str, run: Run, report: Report) -> None:
+    # By name, so that a section's dependencies are needed only where the section is.
+    section = cast(Section, import_module(f"benchmarks.{name}"))
+    async for table in section.tables(run):
+        print(table, flush=True)
+        report.add(name, table)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="bench", description=__doc__)
+    parser.add_argument(
+        "--quick", action="store_true", help="every section at reduced size: a smoke test, not a measure"
+    )
+    parser.add_argument(
+        "--only", nargs="+", choices=SECTIONS, metavar="NAME", help=f"only these: {', '.join(SECTIONS)}"
+    )
+    parser.add_argument(
+        "--dir", type=Path, default=Path(), help="make a temporary folder here (default: where you are)"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there as well")
+    return parser

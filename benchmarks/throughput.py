@@ -1,0 +1,68 @@
+"""Durable events a second, asked and answered, beside the bare driver, `eventsourcing`, and no store at all."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, closing
+from statistics import median
+
+from benchmarks.asked import Asked
+from benchmarks.driver import Driver
+from benchmarks.machine import hop_times
+from benchmarks.peer import Eventsourcing
+from benchmarks.report import Table
+from benchmarks.rounds import Measure, Rate, in_turns, percentile
+from benchmarks.run import Run
+from perdure import ActorSystem
+
+_ACTORS = (1, 10, 100, 1_000, 10_000)
+_BATCH = 1024  # groups in a commit of perdure's, at the most
+
+_NOTE = """Events a second, medians; `best` is perdure's best round. A ratio is perdure / the other.
+All but `no store` sync fully, batches and single transactions alike.
+raw batch: sqlite3 inserting min(actors, 1024) rows a transaction, the ceiling. raw single: one transaction an event."""
+
+
+async def tables(run: Run) -> AsyncIterator[Table]:
+    rows = [_row(actors, await _rates(run, actors)) for actors in run.pick(_ACTORS, _ACTORS[:-1])]
+    columns = ("actors", "perdure", "best", "raw batch", "raw single", "eventsourcing", "no store")
+    ratios = ("/ raw batch", "/ raw single", "/ eventsourcing", "/ no store")
+    yield Table("Throughput", columns + ratios, rows, _NOTE)
+    yield await _lone_actor(run)
+
+
+async def _rates(run: Run, actors: int) -> dict[str, Rate]:
+    async with AsyncExitStack() as stack:
+        system = await stack.enter_async_context(ActorSystem(store=run.url("perdure")))
+        no_store = await stack.enter_async_context(ActorSystem(store="memory://"))
+        contenders: dict[str, Measure] = {
+            "perdure": await Asked.among(system, actors),
+            "raw batch": stack.enter_context(closing(Driver(run.file("batch"), actors, min(actors, _BATCH)))),
+            "raw single": stack.enter_context(closing(Driver(run.file("single"), actors, 1))),
+            "eventsourcing": stack.enter_context(closing(Eventsourcing(run.file("eventsourcing"), actors))),
+            "no store": await Asked.among(no_store, actors),
+        }
+        return await in_turns(contenders, run.pick(5, 1), run.pick(0.6, 0.1))
+
+
+def _row(actors: int, rates: dict[str, Rate]) -> tuple[int | float, ...]:
+    own = rates.pop("perdure")
+    others = [rate.median for rate in rates.values()]
+    return (actors, own.median, own.best, *others, *(own.median / other for other in others))
+
+
+async def _lone_actor(run: Run) -> Table:
+    """Compare the wait of one asker with the bare commit."""
+    async with ActorSystem(store=run.url("lone")) as system:
+        asked = await Asked.among(system, 1)
+        with closing(Driver(run.file("lone-raw"), 1, 1)) as driver:
+            samples: list[tuple[float, ...]] = []
+            for _ in range(run.pick(7, 2)):
+                await driver(run.pick(0.3, 0.1))
+                await asked(run.pick(0.3, 0.1))
+                hops = await hop_times(run.pick(0.1, 0.05))
+                ask, commit, hop = (percentile(times, 50) for times in (asked.latencies, driver.latencies, hops))
+                samples.append((ask, percentile(asked.latencies, 99), commit, ask - commit, hop))
+    row = tuple(median(column) * 1000 for column in zip(*samples, strict=True))
+    columns = ("ask p50 ms", "ask p99 ms", "raw commit p50 ms", "added ms", "bare hop p50 ms")
+    return Table("A lone actor", columns, [row], "added: ask p50 - raw commit p50, the median of the rounds.")
