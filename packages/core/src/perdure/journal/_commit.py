@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import time
 from collections import deque
 from collections.abc import Awaitable, Sequence
 from typing import TypeAlias
 
 from perdure.abc import Backend, Conflict, WriteGroup
 from perdure.errors import OutcomeUnknown, PerdureError, StoreClosed
+from perdure.journal._pace import Pace
 
 _MIB = 1024 * 1024
 
@@ -30,10 +32,10 @@ class CommitQueue:
     """Commits groups in the order in which they were submitted, many at a time."""
 
     def __init__(
-        self, backend: Backend, *, batch_groups: int = 1024, batch_bytes: int = 8 * _MIB, pending_bytes: int = 64 * _MIB
+        self, backend: Backend, *, batch_groups: int = 512, batch_bytes: int = 8 * _MIB, pending_bytes: int = 64 * _MIB
     ) -> None:
         self._backend = backend
-        self._batch_groups = batch_groups
+        self._pace = Pace(batch_groups)
         self._batch_bytes = batch_bytes
         self._pending_bytes = pending_bytes
         self._loop = asyncio.get_running_loop()
@@ -62,7 +64,7 @@ class CommitQueue:
         self._bytes += size
         if not self._busy:
             self._busy = True
-            self._loop.call_soon(self._commit)
+            self._loop.call_soon(self._commit, True)
         return done
 
     async def _submit_when_there_is_room(self, group: WriteGroup, size: int) -> Conflict | None:
@@ -81,8 +83,8 @@ class CommitQueue:
                 self._drained = self._loop.create_future()
             await asyncio.shield(self._drained)
 
-    def _commit(self) -> None:
-        batch = self._take()
+    def _commit(self, after_gap: bool = False) -> None:
+        batch = self._take(self._pace.take(len(self._pending), time.monotonic(), after_gap=after_gap))
         try:
             commit = self._committing = asyncio.ensure_future(self._backend.commit([group for group, _, _ in batch]))
         except Exception as error:
@@ -91,22 +93,25 @@ class CommitQueue:
         else:
             commit.add_done_callback(lambda commit: self._settle(batch, commit))
 
-    def _take(self) -> list[_Pending]:
-        """Return the next batch: at least one group, and as many as its bounds allow."""
+    def _take(self, groups: int) -> list[_Pending]:
+        """Return the next batch: at least one group, at most so many and so many bytes as its bounds allow."""
         pending = self._pending
         batch = [pending.popleft()]
         size = batch[0][1]
-        while pending and len(batch) < self._batch_groups and size + pending[0][1] <= self._batch_bytes:
+        while pending and len(batch) < groups and size + pending[0][1] <= self._batch_bytes:
             size += pending[0][1]
             batch.append(pending.popleft())
         self._bytes -= size
         return batch
 
     def _settle(self, batch: list[_Pending], commit: asyncio.Future[Sequence[Conflict | None]]) -> None:
+        self._pace.ended(time.monotonic())
         if commit.cancelled():
             self._fail(batch, OutcomeUnknown("commit", "the commit was cancelled"))
         elif (error := commit.exception()) is not None:
             self._fail(batch, error)
+        elif len(commit.result()) != len(batch):
+            self._fail(batch, OutcomeUnknown("commit", f"{len(commit.result())} outcomes for {len(batch)} groups"))
         else:
             for (_, _, done), conflict in zip(batch, commit.result(), strict=True):
                 if not done.done():

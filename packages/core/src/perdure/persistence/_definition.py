@@ -17,7 +17,7 @@ import msgspec
 from perdure.errors import EventTypeError
 from perdure.journal import Event, EventCodec, Format, StateCodec
 from perdure.persistence._strategy import Full, Strategy
-from perdure.snapshots import never
+from perdure.snapshots import SnapshotPolicy, never
 
 if TYPE_CHECKING:
     from perdure.persistence._actor import PersistentActor
@@ -38,7 +38,9 @@ class Definition:
         state_type, events = _type_arguments(actor_type)
         name = actor_type.type_name
         self.strategy: Strategy = actor_type.strategy
-        self.snapshot_policy = self.strategy.snapshot if isinstance(self.strategy, Full) else never
+        self.snapshot_policy: SnapshotPolicy | None = None
+        if isinstance(self.strategy, Full) and self.strategy.snapshot is not never:
+            self.snapshot_policy = self.strategy.snapshot
         self.events = EventCodec(name, _event_types(actor_type, events), write)
         self.states: StateCodec[Any] = StateCodec(name, state_type, write)
 

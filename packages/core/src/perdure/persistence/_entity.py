@@ -20,7 +20,7 @@ from perdure.journal import EVENTS, Event
 from perdure.persistence._definition import Definition, is_immutable
 from perdure.persistence._stores import Stores
 from perdure.persistence._strategy import Full
-from perdure.snapshots import Retention
+from perdure.snapshots import Retention, SnapshotPolicy
 
 _log = logging.getLogger("perdure.persistence")
 
@@ -106,8 +106,8 @@ class Entity:
         first_number = self.sequence_number + 1
         self._state = state
         self.sequence_number = number
-        if self.retention is not None:
-            self._snapshot_if_due(first_number)
+        if self.definition.snapshot_policy is not None:
+            self._snapshot_if_due(self.definition.snapshot_policy, first_number)
 
     def _encode(self, event: Event, timestamp: int) -> bytes:
         record = self.definition.events.encode(event, timestamp)
@@ -145,13 +145,11 @@ class Entity:
             raise RecordTooLarge(self.persistence_id, "the state", len(record), self.journal.max_record_bytes)
         return record
 
-    def _snapshot_if_due(self, first_number: int) -> None:
-        """Ask the policy once for each new event; take one snapshot at the most."""
-        due = self.definition.snapshot_policy
-        due_at = [number for number in range(first_number, self.sequence_number + 1) if due(number)]
-        if not due_at:
-            return
+    def _snapshot_if_due(self, policy: SnapshotPolicy, first_number: int) -> None:
+        """Ask the policy once for each new event; encode at most one state now, and store it in the background."""
         try:
+            if not any([policy(number) for number in range(first_number, self.sequence_number + 1)]):  # noqa: C419
+                return
             record = self._encode_state(self._state, self.sequence_number, self._stores.timestamp())
         except Exception as error:
             _log.error("%s: no snapshot at %d: %s", self.persistence_id, self.sequence_number, error)
