@@ -1,8 +1,8 @@
 """How many of the waiting groups a commit takes.
 
 Writers that all wait for one commit also go on together, so the store rests while the loop works, and the loop while
-the store does. Where a commit is shorter than the loop's own work between two commits, half of the groups at a time keep
-both busy; where it is longer, as on a slow disk, all of them share the sync. Measured, not configured.
+the store does. Where a commit is shorter than the loop's own work between two commits, half of the groups at a time
+keep both busy; where it is longer, as on a slow disk, all of them share the sync. Measured, not configured.
 """
 
 from __future__ import annotations

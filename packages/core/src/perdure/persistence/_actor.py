@@ -61,9 +61,10 @@ class PersistentActor(Actor, Generic[S, E]):
     def persist(self, *events: E) -> Awaitable[None]:
         """Store events atomically; when this returns they are durable, and `state` is the state after them.
 
-        When it raises, `state` is not changed, and is read again from the store before the next message:
-        what `apply` raised; `EventTypeError`, `RecordTooLarge`, `ConflictError`, `StoreError`: nothing was stored;
-        `OutcomeUnknown`, or cancellation: it may have been. Raises `PersistInProgress` when called twice at once.
+        When it raises, `state` is what it was, or raises `StateUnknown` where `apply` may have changed it in place, and
+        is read again from the store before the next message. It raises what `apply` raised; `EventTypeError`,
+        `RecordTooLarge`, `ConflictError`, `StoreError`: nothing was stored; `OutcomeUnknown`, or cancellation: it may
+        have been. Raises `PersistInProgress` when called twice at once.
         """
         return self._durable().persist(self.apply, events)
 

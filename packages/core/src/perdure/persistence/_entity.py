@@ -99,7 +99,7 @@ class Entity:
         except BaseException as error:
             if isinstance(error, asyncio.CancelledError):
                 self.journal.abandon(self.persistence_id)
-            self._doubt(changed=state is self._state)
+            self._doubt()
             raise
         finally:
             self._busy = False
@@ -121,14 +121,14 @@ class Entity:
             for event in events:
                 state = applied(apply, state, event, self.persistence_id)
         except BaseException:
-            self._doubt(changed=not is_immutable(type(self._state)))
+            self._doubt()
             raise
         return state
 
-    def _doubt(self, *, changed: bool) -> None:
-        """Note that store and memory may differ; `changed`: the state may have been changed in place."""
+    def _doubt(self) -> None:
+        """Note that store and memory may differ, and hide a state that `apply` may have changed in place."""
         self.in_doubt = True
-        if changed:
+        if not is_immutable(type(self._state)):
             self._state = self.UNKNOWN
 
     def _state_writes(self, state: Any, number: int, timestamp: int) -> tuple[Sequence[Write], int]:
