@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable
-from itertools import accumulate, pairwise
+from itertools import accumulate, pairwise, repeat
 from typing import Any
 
 import msgspec
@@ -68,8 +68,7 @@ class Reader:
         if row is None:
             return Page([], False)
         keys, sizes, blob = row
-        entries = list(map(Entry, msgspec.json.decode(keys), _cut(blob, msgspec.json.decode(sizes))))
-        return Page(entries, len(present) > count)
+        return Page(_entries(keys, sizes, blob), len(present) > count)
 
     def last(self, name: str, prefix: str) -> int:
         row = self._row("collection", name, _LAST.format(name=name), (prefix,))
@@ -122,6 +121,11 @@ def _fitting(sizes: Iterable[int], max_bytes: int) -> int:
     """Return how many values fit into so many bytes; the first always does."""
     fitting = sum(total <= max_bytes for total in accumulate(sizes))
     return max(1, fitting)
+
+
+def _entries(keys: str, sizes: str, blob: bytes | None) -> list[Entry]:
+    pairs = zip(msgspec.json.decode(keys), _cut(blob, msgspec.json.decode(sizes)), strict=True)
+    return list(map(tuple.__new__, repeat(Entry), pairs))  # Entry(key, value), without a Python call for each
 
 
 def _cut(blob: bytes | None, sizes: list[int]) -> list[bytes]:

@@ -1,6 +1,10 @@
 """From events and states to records and back.
 
 A codec belongs to an actor type: it knows the event types that the actor declares, by their stable names.
+
+A recovery decodes one record after another, so there is a short way: the bytes of the manifest choose a decoder that
+reads the whole record with its event at once. Whatever does not fit it (another format or version, damage) goes the
+long way, which knows how to name what is wrong.
 """
 
 from __future__ import annotations
@@ -12,11 +16,22 @@ import msgspec
 
 from perdure.errors import EventTypeError
 from perdure.journal._event import Event
-from perdure.journal._record import ENCODERS, Format, Record, RecordError, decode
+from perdure.journal._record import (
+    ENCODERS,
+    Format,
+    Record,
+    RecordError,
+    Stored,
+    decode,
+    intact_body,
+    manifest_bytes,
+    short_manifest,
+)
 
 S = TypeVar("S")
 
 _Decode = Callable[[msgspec.Raw], Any]
+_DecodeWhole = Callable[[memoryview], Stored[Any]]
 
 
 class EventCodec:
@@ -27,6 +42,7 @@ class EventCodec:
         self._declared = tuple(declared)
         self._types: dict[str, type[Event]] = {}
         self._decoders: dict[tuple[str, Format], tuple[int, _Decode]] = {}
+        self._whole: dict[bytes, tuple[int, _DecodeWhole]] = {}
         self._encode = ENCODERS[write]
         self._learn()
 
@@ -46,6 +62,20 @@ class EventCodec:
 
     def decode(self, data: bytes) -> Event:
         """Return the event of a record. Raises `RecordError` saying what is wrong."""
+        whole = self._whole.get(manifest_bytes(data))
+        if whole is not None and (body := intact_body(data)) is not None:
+            version, decode_whole = whole
+            try:
+                stored = decode_whole(body)
+            except msgspec.MsgspecError:
+                pass
+            else:
+                if stored.version == version:
+                    event: Event = stored.payload
+                    return event
+        return self._decode_slowly(data)
+
+    def _decode_slowly(self, data: bytes) -> Event:
         record, format = decode(data)
         known = self._decoders.get((record.manifest, format))
         if known is None:
@@ -72,6 +102,9 @@ class EventCodec:
                 f"an event of the unknown type {record.manifest!r}; {self._owner} declares {self._names()}"
             )
         known = self._decoders[record.manifest, format] = (kind._version, payload_decoder(kind, format))
+        manifest = short_manifest(record.manifest)
+        if format == "msgpack" and manifest is not None:
+            self._whole[manifest] = (kind._version, whole_decoder(kind))
         return known
 
     def _learn(self) -> None:
@@ -124,6 +157,11 @@ def payload_decoder(kind: Any, format: Format) -> _Decode:
     if format == "json":
         return msgspec.json.Decoder(kind).decode
     return msgspec.msgpack.Decoder(kind).decode
+
+
+def whole_decoder(kind: Any) -> _DecodeWhole:
+    """Return a function that decodes a whole MessagePack record whose payload is a `kind`."""
+    return msgspec.msgpack.Decoder(Stored[kind]).decode
 
 
 def _with_subclasses(kinds: Iterable[type[Event]]) -> Iterator[type[Event]]:

@@ -18,11 +18,12 @@ ordered by them. Either form is read whatever the system writes.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, TypeAlias
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
 from zlib import crc32
 
 import msgspec
 
+P = TypeVar("P")
 Format: TypeAlias = Literal["msgpack", "json"]
 
 _HEADER = b"\x01\x00"
@@ -41,6 +42,16 @@ class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
     version: int
     timestamp: int
     payload: msgspec.Raw
+    metadata: dict[str, Any] | None = None
+
+
+class Stored(msgspec.Struct, Generic[P], frozen=True, array_like=True, gc=False):
+    """A record of which the type of the payload is known."""
+
+    manifest: str
+    version: int
+    timestamp: int
+    payload: P
     metadata: dict[str, Any] | None = None
 
 
@@ -90,16 +101,35 @@ ENCODERS: dict[Format, Encode] = {"msgpack": encode_msgpack, "json": encode_json
 def decode(data: bytes) -> tuple[Record, Format]:
     """Return a record and the format of its payload. Raises `RecordError`."""
     if data[:2] == _HEADER:
-        view = memoryview(data)[6:]
-        if crc32(view).to_bytes(4, "big") != data[2:6]:
+        body = intact_body(data)
+        if body is None:
             raise RecordError("the checksum does not match: the record is damaged")
         try:
-            return _decode_msgpack(view), "msgpack"
+            return _decode_msgpack(body), "msgpack"
         except msgspec.MsgspecError as error:
             raise RecordError(f"the record is no perdure record: {error}") from error
     if data[:1] == b"{":
         return _read_json(data), "json"
     raise RecordError(_why_unknown(data))
+
+
+def intact_body(data: bytes) -> memoryview | None:
+    """Return what follows the header of a MessagePack record, or None if there is none or its checksum is wrong."""
+    body = memoryview(data)[6:]
+    if data[:2] != _HEADER or crc32(body) != int.from_bytes(data[2:6], "big"):
+        return None
+    return body
+
+
+def manifest_bytes(data: bytes) -> bytes:
+    """Return the bytes at which a MessagePack record's manifest stands, if it has up to 31 bytes."""
+    return data[7 : 8 + (data[7] & 0x1F)] if len(data) > 7 else b""
+
+
+def short_manifest(manifest: str) -> bytes | None:
+    """Return what `manifest_bytes` gives for a manifest, or None for one of more than 31 bytes."""
+    encoded = _encode_msgpack(manifest)
+    return encoded if len(encoded) <= 32 else None
 
 
 def _read_json(data: bytes) -> Record:
