@@ -34,6 +34,8 @@ class Actor:
         super().__init_subclass__(**options)
         if "type_name" not in cls.__dict__:
             cls.type_name = cls.__name__
+        if cls.mailbox_capacity < 1:
+            raise ValueError(f"{cls.__name__}: mailbox_capacity is 1 or more, not {cls.mailbox_capacity}")
 
     async def started(self, context: Context) -> None:
         """Run before the first message of each instance, also after a restart. Raising fails the start."""

@@ -151,8 +151,10 @@ class Cell:
         """
         try:
             while not self.closed:
-                if self._actor is None and self._ending is End.NONE:
-                    await self._begin(envelope)
+                if self._actor is None and self._ending is End.NONE and (error := await self._begin()) is not None:
+                    self._refuse([envelope] if envelope is not None else (), error)
+                    self._refuse_queued(error)
+                    envelope = None
                 while self._ending is End.NONE and (envelope is not None or self._mailbox):
                     if envelope is None:
                         envelope = self._mailbox.take()  # type: ignore[union-attr]
@@ -173,18 +175,16 @@ class Cell:
             self._break(envelope, error)
             raise
 
-    async def _begin(self, envelope: Envelope | None) -> None:
-        """Make the first instance of this life; where that fails, the creator and all who wait get the reason."""
+    async def _begin(self) -> Exception | None:
+        """Make the first instance of this life; where that fails, end it, and return the reason for all who wait."""
         try:
             await self._incarnate()
         except Exception as error:
             self._ending = End.STOP
-            self._actor = None
-            self._refuse([envelope] if envelope is not None else (), error)
-            self._refuse_queued(error)
             _settle(self._started, error)
-        else:
-            _settle(self._started, None)
+            return error
+        _settle(self._started, None)
+        return None
 
     async def _incarnate(self) -> None:
         actor = self.props.create()
@@ -205,6 +205,8 @@ class Cell:
     async def _fail(self, envelope: Envelope, error: BaseException) -> None:
         """Tell the asker what happened, and do as supervision says; go on with what is not the actor's to handle."""
         if isinstance(error, Rejected):
+            if envelope.reply is None:
+                _log.info("%s rejected %s: %s", self.path, type(envelope.message).__name__, error)
             return envelope.fail(error)
         if isinstance(error, asyncio.CancelledError):
             task = asyncio.current_task()
@@ -219,29 +221,29 @@ class Cell:
             raise error
         if envelope.reply is None:
             _log.error("%s failed on %s", self.path, type(envelope.message).__name__, exc_info=error)
-        while not await self._restarted():
-            pass
+        await self._restart(error)
 
-    async def _restarted(self) -> bool:
-        """Try one restart; True when the actor runs again, or when its life is over."""
+    async def _restart(self, error: BaseException) -> None:
+        """Replace the instance, again where it does not start, or end this life, as supervision says."""
         if self._failures is None:
             self._failures = Failures()
-        delay = self._failures.delay(self.props.actor_type.supervision, self.system.clock.monotonic())
-        if delay is None:
-            _log.error("%s failed too often and is stopped", self.path)
-            self._ending = End.STOP
-            return True
-        self._actor = None
-        if delay > 0:
-            await self._wait(delay)
-        if self._ending is not End.NONE:
-            return True
-        try:
-            await self._incarnate()
-        except Exception as error:
-            _log.error("%s could not be restarted", self.path, exc_info=error)
-            return False
-        return True
+        while True:
+            delay = self._failures.delay(self.props.actor_type.supervision, self.system.clock.monotonic())
+            if delay is None:
+                _log.error("%s is stopped by its supervision", self.path, exc_info=error)
+                self._ending = End.STOP
+                reason = f"its supervision stopped it after {type(error).__name__}: {error}"
+                return self._refuse_queued(ActorStopped(self.path, reason))
+            self._actor = None
+            if delay > 0:
+                await self._wait(delay)
+            if self._ending is not End.NONE:
+                return
+            try:
+                return await self._incarnate()
+            except Exception as again:
+                _log.error("%s could not be restarted", self.path, exc_info=again)
+                error = again
 
     async def _wait(self, seconds: float) -> None:
         """Sleep, but not through a stop."""
