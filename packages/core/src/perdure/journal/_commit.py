@@ -5,13 +5,13 @@ present turn, so all that became ready together goes together, a lone writer wai
 for a timer. (Lingering one millisecond for company took a lone actor from 3,600 to 690 events a second.)
 
 A batch is bounded in groups, so that waking its writers does not hold up the loop, and in bytes; the queue is bounded
-in bytes, and who finds it full waits. Cancelling a writer cancels its waiting, never its write.
+in bytes, and who finds it full waits, in order. Cancelling a writer cancels its waiting; once there was room for its
+group, never its write.
 """
 
 from __future__ import annotations
 
 import asyncio
-import copy
 import time
 from collections import deque
 from collections.abc import Awaitable, Sequence
@@ -44,7 +44,7 @@ class CommitQueue:
         self._busy = False
         self._closed = False
         self._committing: asyncio.Future[Sequence[Conflict | None]] | None = None  # the loop would not keep it alive
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._parked: deque[_Pending] = deque()
         self._drained: asyncio.Future[None] | None = None
 
     def submit(self, group: WriteGroup, size: int) -> Awaitable[Conflict | None]:
@@ -52,25 +52,18 @@ class CommitQueue:
 
         Raises what `Backend.commit` raises; `OutcomeUnknown` for anything it should not have raised.
         """
-        if self._is_full(size):
-            return self._submit_when_there_is_room(group, size)
-        return self._submit(group, size)
-
-    def _submit(self, group: WriteGroup, size: int) -> asyncio.Future[Conflict | None]:
         if self._closed:
             raise StoreClosed("commit")
         done: asyncio.Future[Conflict | None] = self._loop.create_future()
+        if self._parked or self._is_full(size):  # nobody overtakes, or a large group would wait for ever
+            self._parked.append((group, size, done))
+            return done
         self._pending.append((group, size, done))
         self._bytes += size
         if not self._busy:
             self._busy = True
             self._loop.call_soon(self._commit, True)
         return done
-
-    async def _submit_when_there_is_room(self, group: WriteGroup, size: int) -> Conflict | None:
-        while self._is_full(size):
-            await self._room()
-        return await self._submit(group, size)
 
     def _is_full(self, size: int) -> bool:
         return self._bytes > 0 and self._bytes + size > self._pending_bytes
@@ -122,7 +115,7 @@ class CommitQueue:
         """Give each writer an error of its own, for each will add its own traceback."""
         for _, _, done in batch:
             if isinstance(error, PerdureError):
-                own: PerdureError = copy.copy(error)
+                own = _twin(error)
             else:
                 own = OutcomeUnknown("commit", f"{type(error).__name__}: {error}")
             own.__cause__ = error
@@ -139,13 +132,17 @@ class CommitQueue:
             self._drained.set_result(None)
             self._drained = None
 
-    async def _room(self) -> None:
-        waiter: asyncio.Future[None] = self._loop.create_future()
-        self._waiting.append(waiter)
-        await waiter
-
     def _admit(self) -> None:
-        while self._waiting:
-            waiter = self._waiting.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
+        """Let in, in order, those for whom there is room; who gave up while parked writes nothing."""
+        while self._parked and not self._is_full(self._parked[0][1]):
+            pending = self._parked.popleft()
+            if not pending[2].done():
+                self._pending.append(pending)
+                self._bytes += pending[1]
+
+
+def _twin(error: PerdureError) -> PerdureError:
+    """Return an error with the same fields, without calling a constructor of which only its author knows."""
+    twin = type(error).__new__(type(error), *error.args)
+    twin.__dict__.update(error.__dict__)
+    return twin
