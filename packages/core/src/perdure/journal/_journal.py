@@ -27,16 +27,17 @@ class Journal:
         self.backend = backend
         self.max_record_bytes = min(max_record_bytes, backend.max_value_bytes)
         self._queue = CommitQueue(backend)
-        self._abandoned: set[str] = set()
+        self._unsettled: set[str] = set()
 
     def append(
         self, persistence_id: str, after: int, records: Sequence[bytes], also: Sequence[Write] = (), also_bytes: int = 0
     ) -> Awaitable[Conflict | None]:
         """Append records as the sequence numbers after `after`, with other writes in the same group, durably.
 
-        The result is a conflict when the log does not end at `after`. Raises what `CommitQueue.submit` raises. Who is
-        cancelled while waiting calls `abandon`.
+        The result is a conflict when the log does not end at `after`. Raises what `CommitQueue.submit` raises. Who has
+        waited to the end, whatever it is, calls `settle`; who is cancelled does not.
         """
+        self._unsettled.add(persistence_id)
         number = after
         size = also_bytes
         writes: list[Write] = []
@@ -47,15 +48,15 @@ class Journal:
         writes += also
         return self._queue.submit(WriteGroup(tuple(writes), (LastKey(EVENTS, persistence_id, after),)), size)
 
-    def abandon(self, persistence_id: str) -> None:
-        """Note that an append may be under way whose writer was cancelled."""
-        self._abandoned.add(persistence_id)
+    def settle(self, persistence_id: str) -> None:
+        """Note that the append of this id is over."""
+        self._unsettled.discard(persistence_id)
 
     async def settled(self, persistence_id: str) -> None:
-        """Return when no append of this id is under way whose writer was cancelled."""
-        if persistence_id in self._abandoned:
+        """Return when no append of this id is under way, whoever began it and waits for it or not."""
+        if persistence_id in self._unsettled:
             await self._queue.submit(WriteGroup(()), 0)  # groups are settled in order
-            self._abandoned.discard(persistence_id)
+            self._unsettled.discard(persistence_id)
 
     async def write(self, writes: Sequence[Write], size: int) -> None:
         """Write a group that expects nothing, durably."""

@@ -97,12 +97,13 @@ class Entity:
             if conflict is not None:
                 raise ConflictError(self.persistence_id, self.sequence_number, conflict.actual)
         except BaseException as error:
-            if isinstance(error, asyncio.CancelledError):
-                self.journal.abandon(self.persistence_id)
+            if not isinstance(error, asyncio.CancelledError):
+                self.journal.settle(self.persistence_id)
             self._doubt()
             raise
         finally:
             self._busy = False
+        self.journal.settle(self.persistence_id)
         first_number = self.sequence_number + 1
         self._state = state
         self.sequence_number = number
