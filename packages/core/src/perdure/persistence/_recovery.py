@@ -136,8 +136,11 @@ def _after(base: _Base, entries: list[Entry], identity: str) -> list[Entry]:
             gap = f"the log begins at {entries[0].key}, and no snapshot or state below it can be used"
             raise _NoStart(CorruptionError(identity, 1, gap))
         return entries
-    if not entries or entries[0].key != base.number:
+    if not entries:
         raise CorruptionError(identity, base.number, "the log ends before the state that was saved at this number")
+    if entries[0].key != base.number:  # another strategy went on from here, and compacted
+        gap = f"the state that was saved at this number is older than the log, which begins at {entries[0].key}"
+        raise _NoStart(CorruptionError(identity, base.number, gap))
     return entries[1:]
 
 
