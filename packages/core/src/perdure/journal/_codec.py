@@ -144,9 +144,9 @@ class StateCodec(Generic[S]):
         number = (record.metadata or {}).get("sequence_number")
         if not isinstance(number, int) or number < 1:
             raise RecordError("a state without its sequence number")
-        if format not in self._decoders:
-            self._decoders[format] = payload_decoder(self._state_type, format)
         try:
+            if format not in self._decoders:
+                self._decoders[format] = payload_decoder(self._state_type, format)
             return self._decoders[format](record.payload), number
         except (msgspec.MsgspecError, ValueError, TypeError) as error:
             raise RecordError(f"a state of {record.manifest} does not decode: {error}") from error
