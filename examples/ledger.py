@@ -6,7 +6,7 @@ SIGKILL at random moments, reads the log that it left, and starts it again.
 A transfer touches two actors, and the process may die between any two of its three steps: debit the source, which
 holds the transfer from then on; credit the target; confirm it to the source, which lets go of it. Each step may be
 asked for again, for an account knows the transfers that it has seen. So a new process first finishes what its accounts
-still hold; then the clients repeat what was never acknowledged. Accounts may go below zero: the ledger only keeps books.
+still hold; then the clients repeat what was never acknowledged. Accounts may go below zero.
 """
 
 from __future__ import annotations
@@ -391,9 +391,7 @@ def show(line: str, *, passing: bool = False) -> None:
 
 async def demo(options: argparse.Namespace) -> int:
     """Run the trial in `options.store` and print the verdict; return the exit code."""
-    show(
-        f"{options.accounts:,} accounts in {options.store}. {options.rounds} kills at random moments (seed {options.seed}).\n"
-    )
+    show(f"{options.accounts:,} accounts in {options.store}; {options.rounds} kills at random (seed {options.seed})\n")
     trial = Trial(options)
     await trial.run()
     if trial.problems:
