@@ -1,0 +1,304 @@
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from perdure import ActorSystem, Full, PersistentActor, every_n_events, never
+from perdure.abc import Backend, DeleteRange, WriteGroup
+from perdure.errors import StoreUnavailable
+from perdure.journal import EVENTS, StateCodec
+from perdure.snapshots import SNAPSHOTS, Retention
+from perdure_testkit import FaultyBackend
+
+from .tapes import MutatingTape, Number, PureTape, Read, Write, Written, keys, stored_as
+
+DOWN = StoreUnavailable("commit", "down")
+
+
+class Counted(PureTape):
+    applied = 0
+
+    def apply(self, state: tuple[int, ...], event: Written) -> tuple[int, ...]:
+        Counted.applied += 1
+        return (*state, event.value)
+
+
+def full(n: int, keep: int = 2, *, compact: bool = False, kind: Any = PureTape) -> Any:
+    return stored_as(kind, Full(snapshot=every_n_events(n), keep_snapshots=keep, compact=compact))
+
+
+async def live(store: Backend, tape: Any, *writes: tuple[int, ...]) -> list[int]:
+    async with ActorSystem(store=store) as system:
+        ref = system.ref(tape, "a")
+        for written in writes:
+            await ref.ask(Write(written))
+        return await ref.ask(Read())
+
+
+async def replayed(store: Backend, tape: Any) -> tuple[list[int], int]:
+    """Return the state of a new life and how many events were applied for it."""
+    Counted.applied = 0
+    return await live(store, tape), Counted.applied
+
+
+def is_snapshot(groups: list[WriteGroup]) -> bool:
+    return any(write.collection == SNAPSHOTS for group in groups for write in group.writes)  # type: ignore[union-attr]
+
+
+async def test_a_snapshot_is_taken_at_each_nth_event(store: FaultyBackend) -> None:
+    """With every_n_events(2) the second, fourth, … event is followed by one (AVE-30)."""
+    taken = []
+    for value in range(4):
+        await live(store, full(2, keep=9), (value,))
+        taken.append(await keys(store, SNAPSHOTS))
+
+    assert taken == [[], [2], [2], [2, 4]]
+
+
+async def test_a_snapshot_covers_the_events_that_it_says(store: FaultyBackend) -> None:
+    """It holds the state at its key, and says the key itself (AVE-07)."""
+    await live(store, full(2), (10,), (20,), (30,))
+
+    record = await store.collection(SNAPSHOTS, "Tape/a").get(2)
+
+    assert StateCodec("Tape", tuple[int, ...]).decode(record) == ((10, 20), 2)
+
+
+@pytest.mark.parametrize(
+    ("n", "events", "applied"),
+    [
+        (3, [10, 20, 30], 0),  # a snapshot at the end
+        (2, [10, 20, 30, 40, 50], 1),
+        (100, [10, 20, 30], 3),  # none
+        (5, [1, 2, 3, 4, 5, 6, 7], 2),  # from the later one
+    ],
+)
+async def test_recovery_applies_what_follows_the_newest_snapshot(
+    store: FaultyBackend, n: int, events: list[int], applied: int
+) -> None:
+    """The state is right with any number of events on either side (AVE-07, AVE-111, AVE-112, AVE-113, AVE-116)."""
+    tape = full(n, kind=Counted)
+    await live(store, tape, *[(event,) for event in events])
+
+    assert await replayed(store, tape) == (events, applied)
+
+
+async def test_a_snapshot_does_not_move_the_head(store: FaultyBackend) -> None:
+    """The number is the number of events, snapshot or not, now and after a restart (AVE-15, AVE-114)."""
+    numbers = []
+    for _ in range(3):
+        async with ActorSystem(store=store) as system:
+            ref = system.ref(full(1), "a")
+            numbers += [await ref.ask(Number()), await ref.ask(Write((1,)))]
+
+    assert numbers == [0, 1, 1, 2, 2, 3]
+
+
+async def test_an_actor_without_events_has_no_snapshot(store: FaultyBackend) -> None:
+    """There is nothing to cover, and the initial state needs no store (AVE-114)."""
+    await live(store, full(1))
+
+    assert await keys(store, SNAPSHOTS) == []
+
+
+async def test_a_persist_over_the_nth_event_takes_one_snapshot(store: FaultyBackend) -> None:
+    """Several events at once are followed by one snapshot, at the last of them (AVE-30)."""
+    await live(store, full(2, keep=9), (1, 2, 3, 4, 5))
+
+    assert await keys(store, SNAPSHOTS) == [5]
+
+
+async def test_never_takes_none(store: FaultyBackend) -> None:
+    """An actor may live on its log alone."""
+    await live(store, stored_as(PureTape, Full(snapshot=never)), *[(n,) for n in range(5)])
+
+    assert await keys(store, SNAPSHOTS) == []
+
+
+@pytest.mark.parametrize(("keep", "kept"), [(1, [6]), (2, [5, 6]), (3, [4, 5, 6])])
+async def test_so_many_snapshots_are_kept(store: FaultyBackend, keep: int, kept: list[int]) -> None:
+    """Older ones are removed as new ones come, in one life or in many (W-23)."""
+    for value in range(3):
+        await live(store, full(1, keep), (value,), (value,))
+
+    assert await keys(store, SNAPSHOTS) == kept
+
+
+async def test_a_failed_snapshot_does_not_fail_the_persist(
+    store: FaultyBackend, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The event is durable, so the asker hears of success; the failure is reported (W-19, W-25)."""
+    async with ActorSystem(store=store) as system:
+        ref = system.ref(full(1), "a")
+        store.reject("commit", DOWN, when=is_snapshot)
+
+        number = await ref.ask(Write((1,)))
+
+        assert (number, await ref.ask(Read())) == (1, [1])
+    assert "Tape/a: the snapshot at 1 was not saved: commit: down" in caplog.text
+
+
+async def test_a_policy_that_raises_does_not_fail_the_persist(
+    store: FaultyBackend, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The event is durable, whatever happens afterwards (W-19)."""
+
+    def broken(sequence_number: int) -> bool:
+        raise ZeroDivisionError("policy")
+
+    async with ActorSystem(store=store) as system:
+        ref = system.ref(stored_as(PureTape, Full(snapshot=broken)), "a")
+
+        number = await ref.ask(Write((1,)))
+
+        assert (number, await ref.ask(Read())) == (1, [1])
+    assert "Tape/a: no snapshot at 1" in caplog.text
+
+
+async def test_a_state_that_cannot_be_encoded_does_not_fail_the_persist(
+    store: FaultyBackend, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Such an actor lives on its log, and is told that it does (W-19)."""
+
+    class Heap(PersistentActor[object, Written]):
+        initial_state: object = object()
+        strategy = Full(snapshot=every_n_events(1))
+
+        async def handle(self, message: Any, context: Any) -> int:
+            await self.persist(Written(1))
+            return self.sequence_number
+
+        def apply(self, state: object, event: Written) -> object:
+            return object()
+
+    async with ActorSystem(store=store) as system:
+        number = await system.ref(Heap, "a").ask(Number())
+
+    assert (number, "Heap/a: no snapshot at 1: Heap: its state cannot be encoded" in caplog.text) == (1, True)
+
+
+async def test_a_persist_does_not_wait_for_its_snapshot(store: FaultyBackend) -> None:
+    """Snapshots are written in the background (W-19)."""
+    async with ActorSystem(store=store) as system:
+        ref = system.ref(full(1), "a")
+        snapshot = store.hold("commit", when=is_snapshot)
+
+        number = await ref.ask(Write((1,)))
+
+        assert (number, await keys(store, SNAPSHOTS)) == (1, [])
+        snapshot.set()
+
+
+async def test_a_system_that_closes_finishes_its_snapshots(store: FaultyBackend) -> None:
+    """What was begun is stored before the store is closed (W-25)."""
+    async with ActorSystem(store=store) as system:
+        snapshot = store.hold("commit", when=is_snapshot)
+        await system.ref(full(1), "a").ask(Write((1,)))
+        asyncio.get_running_loop().call_later(0, snapshot.set)
+
+    assert await keys(store, SNAPSHOTS) == [1]
+
+
+async def test_a_snapshot_is_of_the_state_at_its_number(store: FaultyBackend) -> None:
+    """A state that is changed in place while its snapshot waits is not what is stored."""
+    tape = full(1, keep=9, kind=MutatingTape)
+    async with ActorSystem(store=store) as system:
+        ref = system.ref(tape, "a")
+        store.hold("commit", when=2).set()
+        for value in range(5):
+            await ref.ask(Write((value,)))
+    codec = StateCodec("Tape", list[int])
+
+    snapshots = [codec.decode(entry.value) async for entry in store.collection(SNAPSHOTS, "Tape/a").iterate()]
+
+    assert snapshots == [(list(range(n)), n) for n in range(1, 6)]
+
+
+async def test_compaction_keeps_the_last_event(store: FaultyBackend) -> None:
+    """With a snapshot a event and compaction the log is its head, and the state is whole (AVE-20, AVE-23)."""
+    tape = full(1, keep=1, compact=True)
+    heads = []
+    for value in (1, 2, 3):
+        await live(store, tape, (value,))
+        heads.append(await keys(store))
+
+    assert (heads, await live(store, tape)) == ([[1], [2], [3]], [1, 2, 3])
+
+
+async def test_after_compaction_the_numbers_go_on(store: FaultyBackend) -> None:
+    """A new life on a compacted log reuses no number (AVE-21)."""
+    tape = full(1, keep=1, compact=True)
+    await live(store, tape, (5,))
+
+    states = [await live(store, tape, (4,)), await live(store, tape)]
+
+    assert (states, await keys(store)) == ([[5, 4], [5, 4]], [2])
+
+
+async def test_compaction_removes_only_what_the_oldest_kept_snapshot_covers(store: FaultyBackend) -> None:
+    """From each snapshot that is kept, the log can be read on; the event at its own number stays (AVE-23, AVE-27)."""
+    await live(store, full(2, keep=2, compact=True), *[(n,) for n in range(7)])
+
+    assert (await keys(store, SNAPSHOTS), await keys(store)) == ([4, 6], [4, 5, 6, 7])
+
+
+async def test_compaction_waits_until_so_many_snapshots_are_there(store: FaultyBackend) -> None:
+    """The first snapshot alone is no reason to forget the events."""
+    await live(store, full(2, keep=2, compact=True), (1,), (2,), (3,))
+
+    assert (await keys(store, SNAPSHOTS), await keys(store)) == ([2], [1, 2, 3])
+
+
+async def test_a_snapshot_and_its_compaction_are_one_group(store: FaultyBackend) -> None:
+    """No moment exists at which the events are gone and the snapshot is not there (W-20, W-25, AVE-22)."""
+    groups: list[WriteGroup] = []
+    store.hold("commit", when=lambda batch: groups.extend(filter(lambda group: is_snapshot([group]), batch))).set()
+
+    await live(store, full(1, keep=1, compact=True), (1,))
+
+    assert [[type(write).__name__ for write in group.writes] for group in groups] == [
+        ["Put", "DeleteRange", "DeleteRange"]
+    ]
+
+
+async def test_a_failed_compaction_is_made_up_by_the_next(store: FaultyBackend) -> None:
+    """What was not removed then is removed later, and no event is missed (AVE-22)."""
+    tape = full(1, keep=1, compact=True)
+    async with ActorSystem(store=store) as system:
+        ref = system.ref(tape, "a")
+        store.reject("commit", DOWN, when=is_snapshot)
+        await ref.ask(Write((1,)))
+        await ref.ask(Write((2,)))
+        store.heal()
+
+        await ref.ask(Write((3,)))
+
+    assert (await keys(store), await live(store, tape)) == ([3], [1, 2, 3])
+
+
+def test_retention_removes_nothing_before_it_knows_of_enough_snapshots() -> None:
+    """Snapshots that failed do not count: only what is durable makes another superfluous (AVE-22)."""
+    retention = Retention("Tape/a", 2, EVENTS)
+
+    first = retention.writes(10, b"")
+    second = retention.writes(20, b"")  # the first was never saved
+    retention.saved(20)
+    third = retention.writes(30, b"")
+
+    removed = [[write.stop for write in writes if isinstance(write, DeleteRange)] for writes in (first, second, third)]
+    assert removed == [[], [], [20, 20]]
+
+
+@pytest.mark.parametrize("n", [0, -1])
+def test_a_snapshot_every_zero_events_is_refused(n: int) -> None:
+    """A policy that would never or always fire is a mistake, said at once."""
+    with pytest.raises(ValueError, match=f"every_n_events takes 1 or more, not {n}"):
+        every_n_events(n)
+
+
+def test_keeping_no_snapshot_is_refused() -> None:
+    """`never` is how to have none."""
+    with pytest.raises(ValueError, match="keep_snapshots is 1 or more, not 0"):
+        Full(keep_snapshots=0)
