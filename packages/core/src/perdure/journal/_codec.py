@@ -18,6 +18,7 @@ from perdure.errors import EventTypeError
 from perdure.journal._event import Event
 from perdure.journal._record import (
     ENCODERS,
+    PAYLOAD_ENCODERS,
     Format,
     Record,
     RecordError,
@@ -30,7 +31,7 @@ from perdure.journal._record import (
 
 S = TypeVar("S")
 
-_Decode = Callable[[msgspec.Raw], Any]
+_Decode = Callable[[msgspec.Raw | bytes], Any]
 _DecodeWhole = Callable[[memoryview], Stored[Any]]
 
 
@@ -43,22 +44,41 @@ class EventCodec:
         self._types: dict[str, type[Event]] = {}
         self._decoders: dict[tuple[str, Format], tuple[int, _Decode]] = {}
         self._whole: dict[bytes, tuple[int, _DecodeWhole]] = {}
+        self._format = write
         self._encode = ENCODERS[write]
+        self._encode_payload = PAYLOAD_ENCODERS[write]
+        self._read_back: dict[type[Event], _Decode] = {}
         self._learn()
 
     def encode(self, event: Event, timestamp: int) -> bytes:
-        """Return the record of an event. Raises `EventTypeError` for an undeclared type or a value it cannot encode."""
+        """Return the record of an event.
+
+        Raises `EventTypeError` for an undeclared type, a value that cannot be encoded, and one that could not be read
+        back, such as a text in a field of type int: it would be acknowledged, and lost with the next recovery.
+        """
         kind = type(event)
-        if not isinstance(event, Event):
+        try:
+            read_back = self._read_back.get(kind) or self._declared_type(kind)
+            payload = self._encode_payload(event)
+            read_back(payload)
+            return self._encode(kind._manifest, kind._version, timestamp, msgspec.Raw(payload), None)
+        except EventTypeError:
+            raise
+        except msgspec.ValidationError as error:
+            raise EventTypeError(f"{self._owner}: an event {kind.__name__} could not be read back: {error}") from error
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            raise EventTypeError(f"{self._owner}: an event {kind.__name__} cannot be encoded: {error}") from error
+
+    def _declared_type(self, kind: type[Event]) -> _Decode:
+        """Return the decoder of a type's payloads. Raises `EventTypeError` for a type that is not declared."""
+        if not issubclass(kind, Event):
             raise EventTypeError(f"{self._owner} persists events, subclasses of perdure.Event, not {kind.__name__}")
         if self._types.get(kind._manifest) is not kind:
             self._learn()
             if self._types.get(kind._manifest) is not kind:
                 raise EventTypeError(f"{self._owner} does not declare {kind.__name__}; it declares {self._names()}")
-        try:
-            return self._encode(kind._manifest, kind._version, timestamp, event, None)
-        except (TypeError, ValueError, OverflowError, RecursionError) as error:
-            raise EventTypeError(f"{self._owner}: an event {kind.__name__} cannot be encoded: {error}") from error
+        read_back = self._read_back[kind] = payload_decoder(kind, self._format)
+        return read_back
 
     def decode(self, data: bytes) -> Event:
         """Return the event of a record. Raises `RecordError` saying what is wrong."""

@@ -95,6 +95,7 @@ def encode_json(
     return b'%s%08x",%s' % (_JSON_START, crc32(body), body[1:])
 
 
+PAYLOAD_ENCODERS: dict[Format, Callable[[object], bytes]] = {"msgpack": _encode_msgpack, "json": _encode_json}
 ENCODERS: dict[Format, Encode] = {"msgpack": encode_msgpack, "json": encode_json}
 
 
