@@ -20,7 +20,7 @@ class Driver:
     """One connection, set up as perdure's, that appends to some logs in turn, `batch` rows a transaction."""
 
     def __init__(self, path: Path, logs: int, batch: int) -> None:
-        self._connection = sqlite3.connect(path, isolation_level=None)
+        self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._connection.execute("PRAGMA journal_mode = WAL")
         for pragma in Settings(path=path).pragmas():
             self._connection.execute(pragma)
@@ -38,18 +38,19 @@ class Driver:
         self.latencies.clear()
         started = now = perf_counter()
         while now < started + seconds:
-            self._commit()
+            self.commit()
             self.latencies.append(perf_counter() - now)
             now = perf_counter()
         return len(self.latencies) * self._batch / (now - started)
 
-    def close(self) -> None:
-        self._connection.close()
-
-    def _commit(self) -> None:
+    def commit(self) -> None:
+        """Commit one batch."""
         numbers = range(self._written, self._written + self._batch)
         rows = [(number % self._logs, number // self._logs, self._record) for number in numbers]
         self._connection.execute("BEGIN IMMEDIATE")
         self._connection.executemany(_INSERT, rows)
         self._connection.execute("COMMIT")
         self._written += self._batch
+
+    def close(self) -> None:
+        self._connection.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from queue import SimpleQueue
 from time import perf_counter
@@ -48,13 +48,14 @@ def sync_times(path: Path, seconds: float) -> list[float]:
     return times
 
 
-async def hop_times(seconds: float) -> list[float]:
-    """Return how long it takes to have a waiting thread do nothing and tell the loop."""
+async def hop_times(seconds: float, work: Callable[[], object] = lambda: None) -> list[float]:
+    """Return how long it takes to have a waiting thread do some work, by default nothing, and tell the loop."""
     loop = asyncio.get_running_loop()
     jobs: SimpleQueue[asyncio.Future[None] | None] = SimpleQueue()
 
     def serve() -> None:
         while (job := jobs.get()) is not None:
+            work()
             loop.call_soon_threadsafe(job.set_result, None)
 
     thread = threading.Thread(target=serve)
