@@ -1,0 +1,336 @@
+"""What a collection promises."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from perdure.abc import MAX_KEY, Backend, Delete, DeleteRange, WriteGroup
+from perdure.errors import EntryNotFound, InvalidIdentifier
+from perdure_testkit._contract._material import (
+    EVENTS,
+    SIZES,
+    VALUES,
+    append,
+    entries_of,
+    keys_of,
+    puts,
+    random_bytes,
+)
+
+_PLENTY = 1 << 30
+
+
+class CollectionRules:
+    async def test_a_value_is_read_back_under_its_key(self, backend: Backend) -> None:
+        """A value is read back under its key."""
+        log = backend.collection(EVENTS, "a")
+
+        await log.put(7, b"seven")
+
+        assert await log.get(7) == b"seven"
+
+    async def test_a_second_put_replaces_the_value(self, backend: Backend) -> None:
+        """A second put replaces the value, and adds no entry."""
+        log = backend.collection(EVENTS, "a")
+        await log.put(1, b"old and longer")
+
+        await log.put(1, b"new")
+
+        assert await entries_of(log) == [(1, b"new")]
+
+    async def test_a_missing_key_is_named(self, backend: Backend) -> None:
+        """Getting a missing key raises EntryNotFound with the real key."""
+        log = backend.collection(EVENTS, "a.b/c")
+        await log.put(1, b"")
+
+        with pytest.raises(EntryNotFound) as caught:
+            await log.get(2)
+
+        assert caught.value.key == "events/a.b/c/2"
+
+    async def test_a_key_of_an_unknown_collection_is_named(self, backend: Backend) -> None:
+        """Getting from a collection that was never written raises EntryNotFound with the real key."""
+        with pytest.raises(EntryNotFound) as caught:
+            await backend.collection("never_written", "a").get(1)
+
+        assert caught.value.key == "never_written/a/1"
+
+    async def test_a_deleted_key_is_gone(self, backend: Backend) -> None:
+        """A deleted key is gone, and its neighbours are not."""
+        log = backend.collection(EVENTS, "a")
+        await backend.commit([puts("a", 1, 2, 3)])
+
+        await log.delete(2)
+
+        assert await keys_of(log) == [1, 3]
+
+    async def test_deleting_a_missing_key_is_an_error(self, backend: Backend) -> None:
+        """Deleting a missing key raises EntryNotFound with the real key."""
+        with pytest.raises(EntryNotFound) as caught:
+            await backend.collection(EVENTS, "a").delete(5)
+
+        assert caught.value.key == "events/a/5"
+
+    async def test_a_key_is_deleted_once(self, backend: Backend) -> None:
+        """A second delete of a key raises EntryNotFound."""
+        log = backend.collection(EVENTS, "a")
+        await log.put(1, b"")
+        await log.delete(1)
+
+        with pytest.raises(EntryNotFound):
+            await log.delete(1)
+
+    async def test_the_last_key_of_nothing_is_0(self, backend: Backend) -> None:
+        """The last key of an empty collection is 0."""
+        assert await backend.collection(EVENTS, "a").last() == 0
+
+    async def test_the_last_key_is_the_greatest(self, backend: Backend) -> None:
+        """The last key is the greatest one, not the one that was put last."""
+        log = backend.collection(EVENTS, "a")
+        await log.put(10, b"")
+
+        await log.put(9, b"")
+
+        assert await log.last() == 10
+
+    async def test_the_last_key_falls_when_it_is_deleted(self, backend: Backend) -> None:
+        """When the greatest key is deleted the next one below is the last."""
+        log = backend.collection(EVENTS, "a")
+        await backend.commit([puts("a", 3, 5)])
+
+        await log.delete(5)
+
+        assert await log.last() == 3
+
+    async def test_entries_come_in_the_order_of_numbers(self, backend: Backend) -> None:
+        """Entries come in the order of their keys as numbers, whatever the order of the puts."""
+        await backend.commit([puts("a", 100, 9, 10, 2, 2**40, 2**31, 1)])
+
+        assert await keys_of(backend.collection(EVENTS, "a")) == [1, 2, 9, 10, 100, 2**31, 2**40]
+
+    async def test_reverse_is_the_other_way_round(self, backend: Backend) -> None:
+        """With reverse the greatest key comes first."""
+        log = backend.collection(EVENTS, "a")
+        await backend.commit([puts("a", 1, 2, 10)])
+
+        assert [entry.key async for entry in log.iterate(reverse=True)] == [10, 2, 1]
+
+    @pytest.mark.parametrize("reverse", [False, True])
+    async def test_nothing_is_iterated_where_nothing_is(self, backend: Backend, reverse: bool) -> None:
+        """An empty collection yields nothing, in either direction."""
+        assert [entry async for entry in backend.collection(EVENTS, "a").iterate(reverse=reverse)] == []
+
+    @pytest.mark.parametrize(
+        ("start", "stop", "keys"),
+        [
+            (1, 9, [2, 4, 6, 8]),
+            (4, 6, [4]),
+            (3, 7, [4, 6]),
+            (4, 4, []),
+            (6, 4, []),
+            (5, 6, []),
+            (9, 100, []),
+            (1, 2, []),
+            (8, None, [8]),
+            (MAX_KEY, None, []),
+            (MAX_KEY + 1, None, []),
+        ],
+    )
+    @pytest.mark.parametrize("reverse", [False, True])
+    async def test_bounds_include_start_and_exclude_stop(
+        self, backend: Backend, start: int, stop: int | None, keys: list[int], reverse: bool
+    ) -> None:
+        """Of the bounds of an iteration the start is included and the stop is not."""
+        log = backend.collection(EVENTS, "a")
+        await backend.commit([puts("a", 2, 4, 6, 8)])
+
+        found = [entry.key async for entry in log.iterate(start, stop, reverse=reverse)]
+
+        assert found == (keys[::-1] if reverse else keys)
+
+    @pytest.mark.parametrize(("reverse", "keys"), [(False, [1, 2, 3]), (True, [9, 8, 7])])
+    async def test_a_limit_ends_the_iteration(self, backend: Backend, reverse: bool, keys: list[int]) -> None:
+        """A limit ends the iteration, counted from where it begins."""
+        log = backend.collection(EVENTS, "a")
+        await backend.commit([puts("a", *range(1, 10))])
+
+        assert [entry.key async for entry in log.iterate(reverse=reverse, limit=3)] == keys
+
+    @pytest.mark.parametrize(("limit", "count"), [(0, 0), (1, 1), (9, 9), (10, 9)])
+    async def test_a_limit_is_exact(self, backend: Backend, limit: int, count: int) -> None:
+        """A limit of 0 gives nothing, and one beyond what there is gives all there is."""
+        log = backend.collection(EVENTS, "a")
+        await backend.commit([puts("a", *range(1, 10))])
+
+        assert len([entry async for entry in log.iterate(limit=limit)]) == count
+
+    @pytest.mark.parametrize("reverse", [False, True])
+    async def test_a_long_iteration_misses_nothing(self, backend: Backend, reverse: bool) -> None:
+        """An iteration over several pages yields each entry once, in order."""
+        log = backend.collection(EVENTS, "a")
+        keys = list(range(3, 4503, 3))
+        await backend.commit([puts("a", *keys)])
+
+        found = [entry.key async for entry in log.iterate(reverse=reverse)]
+
+        assert found == (keys[::-1] if reverse else keys)
+
+    @pytest.mark.parametrize("key", [1, 2**31, 2**53 + 1, MAX_KEY - 1, MAX_KEY])
+    async def test_keys_have_63_bits(self, backend: Backend, key: int) -> None:
+        """Keys up to 2**63 - 1 are kept exactly."""
+        log = backend.collection(EVENTS, "a")
+
+        await log.put(key, b"value")
+
+        assert (await log.last(), await log.get(key), await entries_of(log)) == (key, b"value", [(key, b"value")])
+
+    async def test_the_greatest_key_is_deleted(self, backend: Backend) -> None:
+        """The greatest possible key can be deleted, alone and in a range."""
+        log = backend.collection(EVENTS, "a")
+        await backend.commit([puts("a", 1, MAX_KEY - 1, MAX_KEY)])
+
+        await log.delete(MAX_KEY)
+        await backend.commit([WriteGroup((DeleteRange(EVENTS, "a", 2, MAX_KEY + 1),))])
+
+        assert await keys_of(log) == [1]
+
+    @pytest.mark.parametrize("key", [0, -1, MAX_KEY + 1])
+    async def test_a_key_out_of_range_is_refused(self, backend: Backend, key: int) -> None:
+        """A key below 1 or above 2**63 - 1 raises InvalidIdentifier, to read and to write."""
+        log = backend.collection(EVENTS, "a")
+
+        with pytest.raises(InvalidIdentifier):
+            await log.get(key)
+        with pytest.raises(InvalidIdentifier):
+            await log.put(key, b"")
+
+        assert await log.last() == 0
+
+    @pytest.mark.parametrize("size", SIZES)
+    async def test_values_of_any_size_are_kept(self, backend: Backend, size: int) -> None:
+        """A value of any size, of no bytes and of several MiB, comes back as it was."""
+        log = backend.collection(EVENTS, "a")
+
+        await log.put(1, random_bytes(size))
+
+        assert await log.get(1) == random_bytes(size)
+
+    @pytest.mark.parametrize("value", VALUES)
+    async def test_values_are_bytes_and_nothing_else(self, backend: Backend, value: bytes) -> None:
+        """A value is never taken for text, a number or the end of a string."""
+        log = backend.collection(EVENTS, "a")
+
+        await log.put(1, value)
+
+        assert await log.get(1) == value
+
+    async def test_an_empty_value_is_a_value(self, backend: Backend) -> None:
+        """An entry without bytes is there all the same."""
+        log = backend.collection(EVENTS, "a")
+
+        await log.put(1, b"")
+
+        assert (await log.last(), await entries_of(log)) == (1, [(1, b"")])
+
+    async def test_values_read_together_stay_apart(self, backend: Backend) -> None:
+        """Values that are written and read together keep their bounds."""
+        values = [b"", b"", *VALUES, b"", *(random_bytes(size) for size in range(300)), b""]
+
+        await backend.commit([append("a", 0, *values)])
+
+        assert await entries_of(backend.collection(EVENTS, "a")) == list(enumerate(values, 1))
+
+    async def test_a_purged_collection_is_empty(self, backend: Backend) -> None:
+        """A purge removes everything: the last key is 0 and nothing is iterated."""
+        log = backend.collection(EVENTS, "a")
+        await backend.commit([puts("a", 1, 2, MAX_KEY)])
+
+        await log.purge()
+
+        assert (await log.last(), await entries_of(log)) == (0, [])
+
+    async def test_purging_nothing_is_silent(self, backend: Backend) -> None:
+        """Purging what is empty, or was never written, does nothing."""
+        await backend.collection("never_written", "a").purge()
+        await backend.collection(EVENTS, "a").purge()
+
+        assert await backend.collection(EVENTS, "a").last() == 0
+
+    async def test_a_purged_collection_begins_anew(self, backend: Backend) -> None:
+        """After a purge the collection can be written from its first key."""
+        log = backend.collection(EVENTS, "a")
+        await backend.commit([append("a", 0, b"old", b"old")])
+        await log.purge()
+
+        assert await backend.commit([append("a", 0, b"new")]) == [None]
+
+        assert await entries_of(log) == [(1, b"new")]
+
+    async def test_a_page_of_nothing_is_empty(self, backend: Backend) -> None:
+        """A page of a collection that was never written is empty, with nothing behind it."""
+        page = await backend.page("never_written", "a", 1, MAX_KEY + 1, limit=10, max_bytes=_PLENTY)
+
+        assert page == ([], False)
+
+    @pytest.mark.parametrize(("limit", "count", "more"), [(2, 2, True), (3, 3, False), (4, 3, False)])
+    @pytest.mark.parametrize("reverse", [False, True])
+    async def test_a_page_is_limited_in_entries(
+        self, backend: Backend, limit: int, count: int, more: bool, reverse: bool
+    ) -> None:
+        """A page holds at most its limit of entries, and says whether there are more."""
+        await backend.commit([puts("a", 1, 2, 3)])
+
+        page = await backend.page(EVENTS, "a", 1, 10, limit=limit, max_bytes=_PLENTY, reverse=reverse)
+
+        assert (len(page.entries), page.more) == (count, more)
+
+    @pytest.mark.parametrize(
+        ("max_bytes", "count", "more"), [(99, 1, True), (199, 1, True), (200, 2, True), (300, 3, False)]
+    )
+    @pytest.mark.parametrize("reverse", [False, True])
+    async def test_a_page_is_limited_in_bytes(
+        self, backend: Backend, max_bytes: int, count: int, more: bool, reverse: bool
+    ) -> None:
+        """A page holds at most its limit of bytes after the first entry, which always comes."""
+        await backend.commit([puts("a", 1, 2, 3, value=bytes(100))])
+
+        page = await backend.page(EVENTS, "a", 1, 10, limit=10, max_bytes=max_bytes, reverse=reverse)
+
+        assert (len(page.entries), page.more) == (count, more)
+
+    async def test_a_page_that_is_full_of_empty_values_says_so(self, backend: Backend) -> None:
+        """Entries without bytes behind a full page are counted to it."""
+        await backend.commit([append("a", 0, bytes(100), b"", b"", b"x")])
+
+        page = await backend.page(EVENTS, "a", 1, 10, limit=10, max_bytes=100)
+
+        assert ([entry.key for entry in page.entries], page.more) == ([1, 2, 3], True)
+
+    async def test_what_is_behind_the_stop_is_not_more(self, backend: Backend) -> None:
+        """Entries outside of the bounds of a page do not count as more."""
+        await backend.commit([puts("a", 1, 2, 3, 4, 5)])
+
+        page = await backend.page(EVENTS, "a", 2, 4, limit=2, max_bytes=_PLENTY)
+
+        assert ([entry.key for entry in page.entries], page.more) == ([2, 3], False)
+
+    async def test_a_page_is_one_moment(self, backend: Backend) -> None:
+        """A page shows the collection as it was at one moment, while others write."""
+        steps = 200
+        await backend.commit([puts("a", 1, 2)])
+
+        async def write() -> None:
+            for step in range(2, steps):  # after which the collection holds the keys from `step` to twice that
+                oldest, newest = Delete(EVENTS, "a", step - 1), puts("a", 2 * step - 1, 2 * step)
+                await backend.commit([WriteGroup((oldest, *newest.writes))])
+
+        writing = asyncio.ensure_future(write())
+        while not writing.done():
+            await asyncio.sleep(0)
+            page = await backend.page(EVENTS, "a", 1, MAX_KEY, limit=1000, max_bytes=_PLENTY)
+            first = page.entries[0].key
+
+            assert ([entry.key for entry in page.entries], page.more) == (list(range(first, 2 * first + 1)), False)
+        await writing
