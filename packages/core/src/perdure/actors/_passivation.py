@@ -20,6 +20,7 @@ class Passivation:
     """Cells that may be put away, by their period in seconds."""
 
     _AT_ONCE: ClassVar[int] = 500  # looked at in one turn of the loop
+    _SOONEST: ClassVar[float] = 0.001  # seconds until the next look, so that a period of 0 lets the loop rest
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -43,9 +44,9 @@ class Passivation:
     def evict(self, count: int) -> None:
         """Put away up to `count` idle cells, about those first that have been idle longest."""
         looks = min(self._AT_ONCE, 2 * sum(map(len, self._queues.values())))
-        while count > 0 and looks > 0:
+        while count > 0 and looks > 0 and (queues := list(filter(None, self._queues.values()))):
             looks -= 1
-            queue = min(filter(None, self._queues.values()), key=lambda queue: next(iter(queue.values())))
+            queue = min(queues, key=lambda queue: next(iter(queue.values())))
             cell, since = next(iter(queue.items()))
             if cell.idle and cell.rested_at <= since:
                 cell.passivate()
@@ -59,18 +60,18 @@ class Passivation:
     def _expire(self, period: float) -> None:
         queue = self._queues[period]
         now = self._clock.monotonic()
-        for _ in range(self._AT_ONCE):
-            if not queue:
-                del self._queues[period]
-                return
+        for _ in range(min(self._AT_ONCE, len(queue))):
             cell, since = next(iter(queue.items()))
             if since + period > now:
-                return self._arm(period, since + period)
+                break
             if cell.idle and cell.rested_at + period <= now:
                 cell.passivate()
             else:
                 self._look_later(queue, cell)
-        self._arm(period, now)
+        if queue:
+            self._arm(period, max(next(iter(queue.values())) + period, now + self._SOONEST))
+        else:
+            del self._queues[period]
 
     def _look_later(self, queue: OrderedDict[Cell, float], cell: Cell) -> None:
         queue[cell] = cell.rested_at if cell.idle else self._clock.monotonic()
