@@ -18,14 +18,22 @@ from perdure.abc import Entry, FeedPage, FeedRecord, Page
 from perdure.errors import StoreError
 from perdure_sqlite._errors import translated
 
-_ENTRIES = """
+_LOG = """
+collection_{name} WHERE prefix = (SELECT id FROM prefixes WHERE collection = '{name}' AND prefix = :prefix)
+AND key BETWEEN :start AND :last"""
+_SIZES = f"SELECT key, length(value) AS size FROM {_LOG} ORDER BY key {{order}} LIMIT :limit"
+_PAGE = f"""
+SELECT json_group_array(key), json_group_array(size), CAST(group_concat(value, '') AS BLOB),
+    (SELECT count(*) FROM (SELECT 1 FROM {_LOG} LIMIT :limit + 1))
 FROM (
-    SELECT key, length(value) AS size, value FROM collection_{name}
-    WHERE prefix = (SELECT id FROM prefixes WHERE collection = '{name}' AND prefix = ?) AND key BETWEEN ? AND ?
-    ORDER BY key {order} LIMIT ?
+    SELECT key, length(value) AS size, value FROM {_LOG} ORDER BY key {{order}} LIMIT CASE
+    WHEN (SELECT total(size) FROM ({_SIZES})) <= :max_bytes THEN :limit
+    ELSE (
+        SELECT max(1, count(*)) FROM (
+            SELECT sum(size) OVER (ORDER BY key {{order}} ROWS UNBOUNDED PRECEDING) AS total FROM ({_SIZES})
+        ) WHERE total <= :max_bytes
+    ) END
 )"""
-_SIZES = "SELECT json_group_array(size) " + _ENTRIES
-_GATHER = "SELECT json_group_array(key), json_group_array(size), CAST(group_concat(value, '') AS BLOB) " + _ENTRIES
 
 _LAST = """
 SELECT coalesce(max(key), 0) FROM collection_{name}
@@ -57,18 +65,16 @@ class Reader:
         self._connection = connection
 
     def page(self, name: str, prefix: str, start: int, stop: int, limit: int, max_bytes: int, reverse: bool) -> Page:
-        order = "DESC" if reverse else "ASC"
-        bounds = (prefix, start, stop - 1)
-        row = self._row("collection", name, _SIZES.format(name=name, order=order), (*bounds, limit + 1))
-        if row is None or row[0] == "[]":
+        if start >= stop:
             return Page([], False)
-        present = msgspec.json.decode(row[0])
-        count = min(limit, _fitting(present, max_bytes))
-        row = self._row("collection", name, _GATHER.format(name=name, order=order), (*bounds, count))
+        query = _PAGE.format(name=name, order="DESC" if reverse else "ASC")
+        bounds = {"prefix": prefix, "start": start, "last": stop - 1, "limit": limit, "max_bytes": max_bytes}
+        row = self._row("collection", name, query, bounds)
         if row is None:
             return Page([], False)
-        keys, sizes, blob = row
-        return Page(_entries(keys, sizes, blob), len(present) > count)
+        keys, sizes, blob, present = row
+        entries = _entries(keys, sizes, blob)
+        return Page(entries, present > len(entries))
 
     def last(self, name: str, prefix: str) -> int:
         row = self._row("collection", name, _LAST.format(name=name), (prefix,))
@@ -98,7 +104,7 @@ class Reader:
     def close(self) -> None:
         self._connection.close()
 
-    def _row(self, kind: str, name: str, query: str, parameters: tuple[Any, ...]) -> Any:
+    def _row(self, kind: str, name: str, query: str, parameters: tuple[Any, ...] | dict[str, Any]) -> Any:
         """Return the first row, or None where there is none or the table was never made."""
         try:
             try:
