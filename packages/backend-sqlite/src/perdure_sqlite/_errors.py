@@ -9,6 +9,11 @@ from perdure.errors import OutcomeUnknown, StoreBusy, StoreError
 _UNKNOWN = ("SQLITE_IOERR", "SQLITE_FULL", "SQLITE_INTERRUPT", "SQLITE_NOMEM")
 
 
+def too_large(value: bytes, limit: int) -> StoreError:
+    """Return the error of a value over the limit."""
+    return StoreError("commit", f"a value of {len(value):,} bytes is over the limit of {limit:,}")
+
+
 def translated(operation: str, error: sqlite3.Error) -> StoreError:
     """Return the error of a call that has surely written nothing."""
     name = getattr(error, "sqlite_errorname", type(error).__name__)

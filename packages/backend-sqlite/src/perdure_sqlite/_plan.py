@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from typing import NoReturn
 
 from perdure.abc import Conflict, DeleteRange, LastKey, Put, PutState, Write, WriteGroup
-from perdure.errors import StoreError
 from perdure_sqlite import _sql as sql
+from perdure_sqlite._errors import too_large
 from perdure_sqlite._heads import Head, Heads, Place
 
 
@@ -107,7 +106,7 @@ class Plan:
         if put.key <= last:
             raise _Unusual
         if len(put.value) > self._max_value_bytes:
-            self._refuse(put.value)
+            raise too_large(put.value, self._max_value_bytes)
         if id == 0:
             id = self._next_id
             self._next_id += 1
@@ -122,7 +121,7 @@ class Plan:
         if isinstance(write, PutState):
             where = (write.state, write.prefix)
             if len(write.value) > self._max_value_bytes:
-                self._refuse(write.value)
+                raise too_large(write.value, self._max_value_bytes)
             self._versions[where] = self._version(where) + 1
             self._states.setdefault(write.state, {})[write.prefix] = write.value
         elif isinstance(write, DeleteRange):
@@ -133,9 +132,6 @@ class Plan:
                 self._removals.setdefault(write.collection, []).append((id, write.start, write.stop))
         else:
             raise _Unusual
-
-    def _refuse(self, value: bytes) -> NoReturn:
-        raise StoreError("commit", f"a value of {len(value):,} bytes is over the limit of {self._max_value_bytes:,}")
 
 
 class _Unusual(Exception):

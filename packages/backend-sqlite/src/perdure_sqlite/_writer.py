@@ -18,10 +18,10 @@ import sqlite3
 from collections.abc import Sequence
 from uuid import uuid4
 
-from perdure.abc import Conflict, WriteGroup
+from perdure.abc import Conflict, Put, PutState, WriteGroup
 from perdure.errors import StoreError
 from perdure_sqlite import _sql as sql
-from perdure_sqlite._errors import commit_error, translated
+from perdure_sqlite._errors import commit_error, too_large, translated
 from perdure_sqlite._heads import Heads
 from perdure_sqlite._plan import Plan
 from perdure_sqlite._schema import create_collection, create_state
@@ -66,6 +66,7 @@ class Writer:
         try:
             return self._connection.execute(statement, parameters).rowcount == len(appends)
         except sqlite3.Error as error:
+            self._heads.clear()
             raise commit_error(error) from error
 
     def _transact(self, groups: Sequence[WriteGroup]) -> list[Conflict | None]:
@@ -128,6 +129,8 @@ class Writer:
             if (conflict := unmet(expectation, self._heads)) is not None:
                 return conflict
         for write in group.writes:
+            if isinstance(write, Put | PutState) and len(write.value) > self._max_value_bytes:
+                raise too_large(write.value, self._max_value_bytes)
             apply_write(self._connection, write, self._heads)
         return None
 
