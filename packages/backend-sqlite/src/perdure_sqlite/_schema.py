@@ -26,19 +26,17 @@ INSERT INTO writer VALUES (1, '');
 """
 
 _COLLECTION = """
-CREATE TABLE IF NOT EXISTS collection_{name} (
+CREATE TABLE collection_{name} (
     position INTEGER PRIMARY KEY AUTOINCREMENT, prefix INTEGER NOT NULL, key INTEGER NOT NULL, value BLOB NOT NULL
 );
-CREATE UNIQUE INDEX IF NOT EXISTS collection_{name}_by_key ON collection_{name} (prefix, key);
-CREATE VIEW IF NOT EXISTS log_{name} AS
+CREATE UNIQUE INDEX keys_{name} ON collection_{name} (prefix, key);
+CREATE VIEW log_{name} AS
     SELECT c.position, p.prefix, c.key, length(c.value) AS bytes, CAST(c.value AS TEXT) AS text
     FROM collection_{name} AS c JOIN prefixes AS p ON p.id = c.prefix;
-INSERT OR IGNORE INTO catalog VALUES ('collection', '{name}');
 """
 
 _STATE = """
-CREATE TABLE IF NOT EXISTS state_{name} (prefix TEXT PRIMARY KEY, version INTEGER NOT NULL, value BLOB) WITHOUT ROWID;
-INSERT OR IGNORE INTO catalog VALUES ('state', '{name}');
+CREATE TABLE state_{name} (prefix TEXT PRIMARY KEY, version INTEGER NOT NULL, value BLOB) WITHOUT ROWID;
 """
 
 MIGRATIONS: list[str] = [_TABLES]
@@ -82,12 +80,18 @@ def connect_reader(settings: Settings) -> sqlite3.Connection:
 
 def create_collection(connection: sqlite3.Connection, name: str) -> None:
     """Make the table of a collection, within the transaction under way."""
-    _execute_all(connection, _COLLECTION.format(name=name))
+    _create(connection, "collection", name, _COLLECTION)
 
 
 def create_state(connection: sqlite3.Connection, name: str) -> None:
     """Make the table of a state, within the transaction under way."""
-    _execute_all(connection, _STATE.format(name=name))
+    _create(connection, "state", name, _STATE)
+
+
+def _create(connection: sqlite3.Connection, kind: str, name: str, script: str) -> None:
+    """Make what the catalog does not know. A table that it knows but that is lost stays lost, and using it fails."""
+    if connection.execute("INSERT OR IGNORE INTO catalog VALUES (?, ?)", (kind, name)).rowcount:
+        _execute_all(connection, script.format(name=name))
 
 
 def _connection(settings: Settings) -> sqlite3.Connection:
@@ -108,12 +112,24 @@ def _connection(settings: Settings) -> sqlite3.Connection:
 
 
 def _prepare(connection: sqlite3.Connection) -> None:
-    connection.execute("PRAGMA schema_version")  # the first read: fails where the file is no database
+    _version(connection)  # before anything is changed in what may be another program's
     connection.execute("PRAGMA journal_mode = WAL")
     _within(connection, _migrate)
 
 
 def _migrate(connection: sqlite3.Connection) -> None:
+    version = _version(connection)
+    for migration in MIGRATIONS[version:]:
+        _execute_all(connection, migration)
+    if version < len(MIGRATIONS):
+        connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+    connection.execute(
+        "DELETE FROM writer WHERE id = 0"
+    )  # fails on a file that cannot be written, where BEGIN does not
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    """Return the file's schema version, 0 if it is empty. Raises `CreateStoreError` if the file is not for us."""
     version = _number(connection, "PRAGMA user_version")
     application = _number(connection, "PRAGMA application_id")
     if application != APPLICATION_ID and (
@@ -123,14 +139,11 @@ def _migrate(connection: sqlite3.Connection) -> None:
     if version > len(MIGRATIONS):
         reason = f"has schema version {version}, and this perdure-sqlite knows up to {len(MIGRATIONS)}: upgrade it"
         raise CreateStoreError("open", reason)
-    for migration in MIGRATIONS[version:]:
-        _execute_all(connection, migration)
-    if version < len(MIGRATIONS):
-        connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+    return version
 
 
 def _within(connection: sqlite3.Connection, change: Callable[[sqlite3.Connection], None]) -> None:
-    """Make a change in a write transaction, which also proves that the file can be written."""
+    """Make a change in a write transaction."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         change(connection)
