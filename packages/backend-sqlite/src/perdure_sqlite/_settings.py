@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 import msgspec
 
@@ -28,9 +28,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def of_url(cls, url: str, durability: Durability, machine: MachineSpec | None) -> Settings:
         """Read `sqlite:///PATH?busy_timeout=SECONDS&readers=N`. Raises `CreateStoreError` saying what is wrong."""
+        if lost := sorted(set(url) & set("#\t\r\n")):
+            escapes = ", ".join(f"{quote(character)} for {character!r}" for character in lost)
+            raise CreateStoreError("open", f"{url!r}: in a URL write {escapes}")
         parts = urlsplit(url)
         path = unquote(parts.path.removeprefix("/"))
-        if parts.netloc or not path:
+        if parts.netloc or not path or "\0" in path:
             raise CreateStoreError(
                 "open", f"{url!r} names no file: write sqlite:///bank.db, or sqlite:////var/lib/bank.db"
             )
