@@ -76,15 +76,20 @@ class Worker(Generic[R]):
 
     def _run(self) -> None:
         try:
+            self._serve_all()
+        finally:
+            self._tell_loop(self._thread_ended, threading.current_thread())
+
+    def _serve_all(self) -> None:
+        try:
             resource = self._acquire()
         except Exception as error:
             self._refuse_all(error)
-        else:
-            try:
-                self._serve(resource)
-            finally:
-                self._release(resource)
-        self._tell_loop(self._thread_ended, threading.current_thread())
+            return
+        try:
+            self._serve(resource)
+        finally:
+            self._release(resource)
 
     def _serve(self, resource: R) -> None:
         while (task := self._jobs.get()) is not None:
