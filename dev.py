@@ -26,7 +26,7 @@ def main() -> int:
         venv.create(VENV, with_pip=True, clear=VENV.exists())
         subprocess.run([PYTHON, "-m", "pip", "install", "--quiet", "hatch>=1.16,<2", "uv"], check=True)
         READY.touch()
-    return subprocess.run([PYTHON, "-m", "hatch", *sys.argv[1:]], cwd=ROOT, check=False).returncode
+    return subprocess.run([PYTHON, "-m", "hatch", *sys.argv[1:]], check=False).returncode
 
 
 if __name__ == "__main__":
