@@ -117,7 +117,7 @@ WRONG = {
     "no number": (gzip.compress((HEADER + ROWS.replace("500", "much")).encode()), "near line 4: Expected `int`"),
     "no date": (gzip.compress((HEADER + ROWS.replace("2011", "soon")).encode()), "near line 2: Invalid RFC3339"),
     "no text": (gzip.compress(HEADER.encode() + b"\xff\xfe\n"), "can't decode byte 0xff"),
-    "no case": (gzip.compress((HEADER + ROWS.replace(",1,", ",,")).encode()), "invalid key ''"),
+    "no case": (gzip.compress((HEADER + ROWS.replace(",2,", ",,")).encode()), "invalid key ''"),
 }
 
 
