@@ -103,7 +103,7 @@ def _cpu_limit(root: Path) -> int:
 def _number(text: str) -> int | None:
     """Return a positive number, or None for `max`, `-1`, nothing and nonsense."""
     text = text.strip()
-    return int(text) if text.isdigit() and int(text) > 0 else None
+    return int(text) if text.isdecimal() and int(text) > 0 else None
 
 
 def _read(path: Path) -> str:
