@@ -99,6 +99,8 @@ class Cell:
         if self._task is None:
             self._wake(envelope)
             return None
+        if self._task.done():  # somebody cancelled it before its first step
+            self._wake()
         mailbox = self._mailbox
         if mailbox is None:
             mailbox = self._mailbox = Mailbox(self.props.actor_type.mailbox_capacity)
@@ -119,7 +121,7 @@ class Cell:
             return self._over
         self._ending = End.STOP
         _settle(self._pause, None)
-        if self._task is None:
+        if self._task is None or self._task.done():
             self._wake()
         return self._over
 
