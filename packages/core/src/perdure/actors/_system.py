@@ -171,15 +171,20 @@ class ActorSystem:
 
 
 def _check_name(what: str, name: str) -> str:
-    if not name or "/" in name:
-        raise InvalidIdentifier(what, name, "it must not be empty or contain /")
+    _check_key(name)
+    if "/" in name:
+        raise InvalidIdentifier(what, name, "it must not contain /")
     if what == "type name" and name == "user":
         raise InvalidIdentifier(what, name, "`user` is for spawned actors")
-    return _check_key(name)
+    if what == "type name" and len(name.encode()) > 120:
+        raise InvalidIdentifier(what, name, "it must have at most 120 bytes in UTF-8")
+    return name
 
 
 def _check_key(key: str) -> str:
     """Return a key that fits every store, with a type name before it. Raises `InvalidIdentifier`."""
+    if not isinstance(key, str):
+        raise InvalidIdentifier("key", repr(key), "it must be text")
     try:
         size = len(key.encode())
     except UnicodeEncodeError as error:

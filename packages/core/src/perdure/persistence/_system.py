@@ -50,6 +50,12 @@ class ActorSystem(actors.ActorSystem):
             max_live=max_live,
             clock=clock,
         )
+        if write not in ("msgpack", "json"):
+            raise ValueError(f"write is 'msgpack' or 'json', not {write!r}")
+        if max_recoveries < 1:
+            raise ValueError(f"max_recoveries is 1 or more, not {max_recoveries}")
+        if max_record_bytes < 1:
+            raise ValueError(f"max_record_bytes is 1 or more, not {max_record_bytes}")
         self._store = store
         self._durability = durability
         self._write = write
