@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Generic, TypeVar, Union, dataclass_transform, 
 
 import msgspec
 
-R = TypeVar("R")
+R = TypeVar("R", covariant=True)  # so that a reply may be wanted as anything that it is
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(msgspec.field,))
