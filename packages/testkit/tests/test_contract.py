@@ -110,7 +110,7 @@ class GoesOnAfterClose(MemoryBackend):
         (CountsItsFeed, rules.test_a_follower_survives_compaction),
         (CountsItsFeed, rules.test_no_record_appears_behind_an_offset_of_an_emptied_collection),
         (MixesUpPrefixes, rules.test_prefixes_hold_each_their_own),
-        (CutsValuesAtNul, lambda backend: rules.test_values_are_bytes_and_nothing_else(backend, b"a\0")),
+        (CutsValuesAtNul, rules.test_values_are_bytes_and_nothing_else),
         (ForgetsVersions, rules.test_a_delete_raises_the_version),
     ],
 )

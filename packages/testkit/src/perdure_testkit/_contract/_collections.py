@@ -138,17 +138,15 @@ class CollectionRules:
             (MAX_KEY + 1, None, []),
         ],
     )
-    @pytest.mark.parametrize("reverse", [False, True])
     async def test_bounds_include_start_and_exclude_stop(
-        self, backend: Backend, start: int, stop: int | None, keys: list[int], reverse: bool
+        self, backend: Backend, start: int, stop: int | None, keys: list[int]
     ) -> None:
         """Of the bounds of an iteration the start is included and the stop is not."""
         log = backend.collection(EVENTS, "a")
         await backend.commit([puts("a", 2, 4, 6, 8)])
 
-        found = [entry.key async for entry in log.iterate(start, stop, reverse=reverse)]
-
-        assert found == (keys[::-1] if reverse else keys)
+        assert [entry.key async for entry in log.iterate(start, stop)] == keys
+        assert [entry.key async for entry in log.iterate(start, stop, reverse=True)] == keys[::-1]
 
     @pytest.mark.parametrize(("reverse", "keys"), [(False, [1, 2, 3]), (True, [9, 8, 7])])
     async def test_a_limit_ends_the_iteration(self, backend: Backend, reverse: bool, keys: list[int]) -> None:
@@ -208,23 +206,24 @@ class CollectionRules:
 
         assert await log.last() == 0
 
-    @pytest.mark.parametrize("size", SIZES)
-    async def test_values_of_any_size_are_kept(self, backend: Backend, size: int) -> None:
+    async def test_values_of_any_size_are_kept(self, backend: Backend) -> None:
         """A value of any size, of no bytes and of several MiB, comes back as it was."""
         log = backend.collection(EVENTS, "a")
 
-        await log.put(1, random_bytes(size))
+        for key, size in enumerate(SIZES, 1):
+            await log.put(key, random_bytes(size))
 
-        assert await log.get(1) == random_bytes(size)
+        for key, size in enumerate(SIZES, 1):
+            assert await log.get(key) == random_bytes(size), size
 
-    @pytest.mark.parametrize("value", VALUES)
-    async def test_values_are_bytes_and_nothing_else(self, backend: Backend, value: bytes) -> None:
+    async def test_values_are_bytes_and_nothing_else(self, backend: Backend) -> None:
         """A value is never taken for text, a number or the end of a string."""
         log = backend.collection(EVENTS, "a")
 
-        await log.put(1, value)
+        for key, value in enumerate(VALUES, 1):
+            await log.put(key, value)
 
-        assert await log.get(1) == value
+        assert [await log.get(key) for key in range(1, len(VALUES) + 1)] == list(VALUES)
 
     async def test_an_empty_value_is_a_value(self, backend: Backend) -> None:
         """An entry without bytes is there all the same."""
