@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable
+from functools import lru_cache
 from itertools import accumulate, pairwise, repeat
 from typing import Any
 
@@ -55,6 +56,8 @@ SELECT json_group_array(json_array(c.position, p.prefix, c.key, c.size)), CAST(g
 FROM (SELECT position, prefix, key, length(value) AS size, value FROM collection_{name}
       WHERE position > ? ORDER BY position LIMIT ?) AS c CROSS JOIN prefixes AS p ON p.id = c.prefix"""
 
+_IN_CATALOG = "SELECT 1 FROM catalog WHERE kind = ? AND name = ?"
+
 _FEED_BYTES = 4 * 1024 * 1024
 
 
@@ -63,11 +66,12 @@ class Reader:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        self._tables: set[tuple[str, str]] = set()  # those that were seen in the catalog
 
     def page(self, name: str, prefix: str, start: int, stop: int, limit: int, max_bytes: int, reverse: bool) -> Page:
         if start >= stop:
             return Page([], False)
-        query = _PAGE.format(name=name, order="DESC" if reverse else "ASC")
+        query = _page_query(name, "DESC" if reverse else "ASC")
         bounds = {"prefix": prefix, "start": start, "last": stop - 1, "limit": limit, "max_bytes": max_bytes}
         row = self._row("collection", name, query, bounds)
         if row is None:
@@ -107,26 +111,23 @@ class Reader:
     def _row(self, kind: str, name: str, query: str, parameters: tuple[Any, ...] | dict[str, Any]) -> Any:
         """Return the first row, or None where there is none or the table was never made."""
         try:
-            try:
-                return self._connection.execute(query, parameters).fetchone()
-            except sqlite3.OperationalError as error:
-                if "no such table" not in str(error):
-                    raise
-                if not self._is_known(kind, name):
+            if (kind, name) not in self._tables:
+                if self._connection.execute(_IN_CATALOG, (kind, name)).fetchone() is None:
                     return None
-                return self._connection.execute(query, parameters).fetchone()  # it was made meanwhile, or is lost
+                self._tables.add((kind, name))
+            return self._connection.execute(query, parameters).fetchone()
         except sqlite3.Error as error:
             raise translated(f"read {name}", error) from error
-
-    def _is_known(self, kind: str, name: str) -> bool:
-        query = "SELECT count(*) FROM catalog WHERE kind = ? AND name = ?"
-        return bool(self._connection.execute(query, (kind, name)).fetchone()[0])
 
 
 def _fitting(sizes: Iterable[int], max_bytes: int) -> int:
     """Return how many values fit into so many bytes; the first always does."""
-    fitting = sum(total <= max_bytes for total in accumulate(sizes))
-    return max(1, fitting)
+    return max(1, sum(total <= max_bytes for total in accumulate(sizes)))
+
+
+@lru_cache(256)
+def _page_query(name: str, order: str) -> str:
+    return _PAGE.format(name=name, order=order)
 
 
 def _entries(keys: str, sizes: str, blob: bytes | None) -> list[Entry]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any, ClassVar, Generic, TypeVar
@@ -36,6 +37,8 @@ class Worker(Generic[R]):
         self._jobs: SimpleQueue[tuple[Callable[[R], Any], asyncio.Future[Any]] | None] = SimpleQueue()
         self._acquire = acquire
         self._release = release
+        self._done: deque[tuple[asyncio.Future[Any], Any, BaseException | None]] = deque()
+        self._told = False
         self._submitted = 0
         self._finished = 0
         self._lending = False
@@ -95,16 +98,21 @@ class Worker(Generic[R]):
         while (task := self._jobs.get()) is not None:
             job, future = task
             try:
-                result = job(resource)
+                self._finish(future, job(resource), None)
             except BaseException as error:
-                self._tell_loop(self._fail, future, error)
-            else:
-                self._tell_loop(self._resolve, future, result)
+                self._finish(future, None, error)
             del task, job, future  # an idle thread keeps nothing alive
 
     def _refuse_all(self, error: Exception) -> None:
         while (task := self._jobs.get()) is not None:
-            self._tell_loop(self._fail, task[1], error)
+            self._finish(task[1], None, error)
+
+    def _finish(self, future: asyncio.Future[Any], result: object, error: BaseException | None) -> None:
+        """Leave a result for the loop, and wake the loop unless that was done already and it has not looked yet."""
+        self._done.append((future, result, error))
+        if not self._told:
+            self._told = True
+            self._tell_loop(self._settle)
 
     def _tell_loop(self, callback: Callable[..., None], *arguments: object) -> None:
         try:
@@ -112,15 +120,17 @@ class Worker(Generic[R]):
         except RuntimeError:  # the loop was closed under us: nobody is left to tell
             pass
 
-    def _resolve(self, future: asyncio.Future[T], result: T) -> None:
-        self._finished += 1
-        if not future.done():
-            future.set_result(result)
-
-    def _fail(self, future: asyncio.Future[Any], error: BaseException) -> None:
-        self._finished += 1
-        if not future.done():
-            future.set_exception(error)
+    def _settle(self) -> None:
+        self._told = False  # first, so that whatever is left from now on wakes the loop again
+        while self._done:
+            future, result, error = self._done.popleft()
+            self._finished += 1
+            if future.done():
+                continue
+            if error is None:
+                future.set_result(result)
+            else:
+                future.set_exception(error)
 
     def _thread_ended(self, thread: threading.Thread) -> None:
         thread.join()
