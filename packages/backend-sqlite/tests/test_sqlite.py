@@ -15,9 +15,10 @@ from typing import Any
 
 import pytest
 
-from perdure import open_backend
+from perdure import ActorSystem, Context, Event, Message, PersistentActor, open_backend
 from perdure.abc import Conflict, Delete, LastKey, Purge, Put, PutState, StateVersion, WriteGroup
 from perdure.errors import (
+    CorruptionError,
     CreateStoreError,
     EntryNotFound,
     InvalidIdentifier,
@@ -296,14 +297,16 @@ class TestTables:
     @pytest.mark.parametrize("name", ["users; DROP TABLE x", "bad-name", "", "Events", "x'", "a" * 49])
     async def test_names_are_validated_before_they_are_sql(self, backend: SqliteBackend, name: str) -> None:
         """A name that is not of the plain kind never reaches the database, by any way in."""
-        for read in (backend.last, backend.read_state):
+        reads = (
+            lambda: backend.last(name, "a"),
+            lambda: backend.read_state(name, "a"),
+            lambda: backend.prefixes(name),
+            lambda: backend.feed(name),
+            lambda: backend.page(name, "a", 1, 2, limit=1, max_bytes=1),
+        )
+        for read in reads:
             with pytest.raises(InvalidIdentifier):
-                await read(name, "a")
-        for read in (backend.prefixes, backend.feed):
-            with pytest.raises(InvalidIdentifier):
-                await read(name)
-        with pytest.raises(InvalidIdentifier):
-            await backend.page(name, "a", 1, 2, limit=1, max_bytes=1)
+                await read()
         for write in (Put(name, "a", 1, b""), PutState(name, "a", b""), Delete(name, "a", 1), Purge(name, "a")):
             with pytest.raises(InvalidIdentifier):
                 await backend.commit([append("a", 0, b"with the others"), WriteGroup((write,))])
@@ -486,6 +489,21 @@ class TestFaults:
             with pytest.raises(StoreError, match=r"malformed .*restore the file from a backup"):
                 assert [entry async for entry in backend.collection("events", "a").iterate()]
 
+    async def test_a_damaged_event_is_named(self, path: Path) -> None:
+        """Where a byte of an event was flipped, its actor's recovery fails with the event's id and sequence number."""
+        async with ActorSystem(store=f"sqlite:///{path}") as system:
+            for _ in range(3):
+                await system.ref(Notes, "a").ask(Note("a note that can be found in the file"))
+        content = path.read_bytes()
+        place = content.rindex(b"a note that can be found")
+        path.write_bytes(content[:place] + b"X" + content[place + 1 :])
+
+        async with ActorSystem(store=f"sqlite:///{path}") as system:
+            with pytest.raises(CorruptionError, match=r"Notes/a, sequence number \d: ") as caught:
+                await system.ref(Notes, "a").ask(Note("another"))
+
+        assert caught.value.sequence_number in (1, 2, 3)
+
     async def test_values_that_were_changed_to_other_sizes_are_an_error(
         self, backend: SqliteBackend, path: Path
     ) -> None:
@@ -496,6 +514,26 @@ class TestFaults:
 
         with pytest.raises(StoreError, match="the file is damaged"):
             await backend.collection("events", "a").get(1)
+
+
+class Note(Message[int]):
+    text: str
+
+
+class Noted(Event):
+    text: str
+
+
+class Notes(PersistentActor[int, Noted]):
+    initial_state = 0
+
+    async def handle(self, message: Message[Any], context: Context) -> int:
+        assert isinstance(message, Note)
+        await self.persist(Noted(message.text))
+        return self.state
+
+    def apply(self, count: int, event: Noted) -> int:
+        return count + 1
 
 
 class _LyingConnection:
