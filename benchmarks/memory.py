@@ -27,7 +27,6 @@ async def tables(run: Run) -> AsyncIterator[Table]:
     rows: list[tuple[Cell, ...]] = []
     for what, cap in (("live", None), ("passivated", _CAP)):
         rows.append((what, "memory, no events", actors, *_apart(actors, "memory://", cap, False)))
-        rows.append((what, "SQLite, no events", actors, *_apart(actors, run.url("memory"), cap, False)))
         rows.append((what, "SQLite, one event each", actors, *_apart(actors, run.url("memory"), cap, True)))
     yield Table("Memory", ("what", "store", "actors", "bytes each", "objects each"), rows, _NOTE)
 
