@@ -7,7 +7,7 @@ import gc
 import threading
 import time
 import weakref
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any
@@ -24,6 +24,10 @@ async def opened(threads: int = 1) -> AsyncIterator[Worker[str]]:
         yield worker
     finally:
         await worker.close()
+
+
+def noting(seen: list[Any], number: int) -> Callable[[str], None]:
+    return lambda _: seen.append(number)
 
 
 async def test_a_job_gets_the_resource_and_gives_its_result() -> None:
@@ -43,7 +47,7 @@ async def test_jobs_run_in_order() -> None:
     seen: list[int] = []
 
     async with opened() as worker:
-        await asyncio.gather(*(worker.submit(lambda _, number=number: seen.append(number)) for number in range(500)))
+        await asyncio.gather(*(worker.submit(noting(seen, number)) for number in range(500)))
 
     assert seen == list(range(500))
 
@@ -57,7 +61,7 @@ async def test_threads_have_a_resource_each() -> None:
         both.wait()
         return resource is threading.current_thread()
 
-    assert await asyncio.gather(worker.submit(meet), worker.submit(meet)) == [True, True]
+    assert all(await asyncio.gather(worker.submit(meet), worker.submit(meet)))
     await worker.close()
 
 
@@ -103,7 +107,7 @@ async def test_closing_finishes_what_is_queued() -> None:
     """Jobs that were submitted before close are run, and then the resource is released in its thread."""
     seen: list[Any] = []
     worker = Worker("test", lambda: "resource", lambda _: seen.append(threading.current_thread().name))
-    jobs = [worker.submit(lambda _, number=number: seen.append(number)) for number in range(50)]
+    jobs = [worker.submit(noting(seen, number)) for number in range(50)]
 
     await worker.close()
 
@@ -156,7 +160,11 @@ async def test_a_closed_worker_takes_no_job() -> None:
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 async def test_a_failing_release_does_not_hold_up_closing() -> None:
     """When the resource fails to be released the thread ends all the same."""
-    worker = Worker("test", lambda: "resource", lambda _: 1 // 0)
+
+    def release(resource: str) -> None:
+        raise OSError("cannot be released")
+
+    worker = Worker("test", lambda: "resource", release)
 
     async with asyncio.timeout(10):
         await worker.close()

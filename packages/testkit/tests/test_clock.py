@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import pytest
 
@@ -63,8 +64,12 @@ async def test_a_timer_fires_when_its_time_is_reached(clock: VirtualClock) -> No
 async def test_timers_fire_in_order_at_their_own_times(clock: VirtualClock) -> None:
     """Timers fire in the order of their times, and each sees the clock at its own time."""
     fired: list[tuple[str, float]] = []
+
+    def note(name: str) -> None:
+        fired.append((name, clock.monotonic()))
+
     for name, when in (("late", 3.0), ("early", 1.0), ("middle", 2.0)):
-        clock.call_at(when, lambda name=name: fired.append((name, clock.monotonic())))
+        clock.call_at(when, partial(note, name))
 
     await clock.advance(10)
 
@@ -75,7 +80,7 @@ async def test_timers_of_one_time_fire_in_the_order_of_setting(clock: VirtualClo
     """Timers of the same time fire in the order in which they were set."""
     fired: list[int] = []
     for number in range(20):
-        clock.call_at(1.0, lambda number=number: fired.append(number))
+        clock.call_at(1.0, partial(fired.append, number))
 
     await clock.advance(1)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
@@ -101,7 +101,7 @@ async def test_calls_are_chosen_by_their_arguments(faulty: FaultyBackend) -> Non
 @pytest.mark.parametrize("operation", ["page", "last", "read_state", "prefixes", "feed"])
 async def test_every_read_can_fail(faulty: FaultyBackend, operation: str) -> None:
     """Each operation fails when it is told to, and no other does."""
-    calls = {
+    calls: dict[str, Callable[[], Awaitable[object]]] = {
         "page": lambda: faulty.collection("events", "a").iterate().__anext__(),
         "last": lambda: faulty.collection("events", "a").last(),
         "read_state": lambda: faulty.state("states", "a").version(),

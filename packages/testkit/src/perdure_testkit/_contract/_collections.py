@@ -326,10 +326,12 @@ class CollectionRules:
                 await backend.commit([WriteGroup((oldest, *newest.writes))])
 
         writing = asyncio.ensure_future(write())
-        while not writing.done():
-            await asyncio.sleep(0)
-            page = await backend.page(EVENTS, "a", 1, MAX_KEY, limit=1000, max_bytes=_PLENTY)
-            first = page.entries[0].key
+        try:
+            while not writing.done():
+                await asyncio.sleep(0)
+                page = await backend.page(EVENTS, "a", 1, MAX_KEY, limit=1000, max_bytes=_PLENTY)
+                first = page.entries[0].key
 
-            assert ([entry.key for entry in page.entries], page.more) == (list(range(first, 2 * first + 1)), False)
-        await writing
+                assert ([entry.key for entry in page.entries], page.more) == (list(range(first, 2 * first + 1)), False)
+        finally:
+            await writing

@@ -166,13 +166,15 @@ class FeedRules:
         writing = asyncio.gather(*(write(f"{number}") for number in range(writers)))
         seen: list[tuple[str, int]] = []
         offset: str | None = None
-        async with asyncio.timeout(60):
-            while len(seen) < writers * length:
-                page = await backend.feed(EVENTS, offset, 7)
-                seen += [(record.prefix, record.key) for record in page.records]
-                offset = page.offset
-                await asyncio.sleep(0)
-        await writing
+        try:
+            async with asyncio.timeout(60):
+                while len(seen) < writers * length:
+                    page = await backend.feed(EVENTS, offset, 7)
+                    seen += [(record.prefix, record.key) for record in page.records]
+                    offset = page.offset
+                    await asyncio.sleep(0)
+        finally:
+            await writing
 
         assert seen == await fed(backend)
         assert sorted(seen) == [(f"{number}", key) for number in range(writers) for key in range(1, length + 1)]
