@@ -197,7 +197,8 @@ async def test_a_busy_loop_does_not_starve_it(turn: float) -> None:
 async def test_the_loop_lends_its_lock_while_a_job_is_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """A loop that turns sleeps for a moment again and again while a job takes long, and no more when it is done."""
     loans: list[float] = []
-    monkeypatch.setattr("perdure._worker.time", SimpleNamespace(sleep=loans.append))
+    clocks = {"monotonic": time.monotonic, "thread_time": time.thread_time}
+    monkeypatch.setattr("perdure._worker.time", SimpleNamespace(sleep=loans.append, **clocks))
     begin = threading.Event()
     async with opened() as worker:
         job = worker.submit(lambda _: begin.wait(10))
@@ -210,6 +211,17 @@ async def test_the_loop_lends_its_lock_while_a_job_is_out(monkeypatch: pytest.Mo
             await asyncio.sleep(0)
 
         assert set(loans) == {Worker.LOAN}
+
+
+async def test_a_loop_that_is_idle_lends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A loop that blocks in its selector lets the thread run anyway."""
+    loans: list[float] = []
+    clocks = {"monotonic": time.monotonic, "thread_time": lambda: 0.0}
+    monkeypatch.setattr("perdure._worker.time", SimpleNamespace(sleep=loans.append, **clocks))
+    async with opened() as worker:
+        await worker.submit(lambda _: threading.Event().wait(0.01))
+
+        assert loans == []
 
 
 async def test_an_idle_worker_keeps_nothing_alive() -> None:

@@ -18,15 +18,16 @@ Head: TypeAlias = tuple[int, int]
 """A log's number in `prefixes` (0: it has none yet) and its greatest key (0: it is empty)."""
 
 
+# CROSS JOIN keeps the order: without statistics, SQLite might search all prefixes for each that was asked for.
 _LOGS = """
 SELECT json_group_array(json_array(
     asked.value, p.id, coalesce((SELECT max(key) FROM collection_{name} WHERE prefix = p.id), 0)
 ))
-FROM json_each(?) AS asked JOIN prefixes AS p ON p.collection = '{name}' AND p.prefix = asked.value
+FROM json_each(?) AS asked CROSS JOIN prefixes AS p ON p.collection = '{name}' AND p.prefix = asked.value
 """
 _VERSIONS = """
 SELECT json_group_array(json_array(asked.value, s.version))
-FROM json_each(?) AS asked JOIN state_{name} AS s ON s.prefix = asked.value
+FROM json_each(?) AS asked CROSS JOIN state_{name} AS s ON s.prefix = asked.value
 """
 
 

@@ -3,8 +3,9 @@
 A loop that is never idle holds the interpreter lock nearly always: `select(0)` lets it go and has it back before a
 waiting thread wakes, so a thread that needs the lock between two system calls may wait for seconds. Shorter switch
 intervals do not help against turns of some microseconds, and they are not ours to set. So the loop itself lends the
-lock: when a job has been out for longer than `PATIENCE`, the loop sleeps for `LOAN`, once, and again after the next
-`PATIENCE`. An idle loop loses nothing by it; a busy one lends at most a tenth of its time, and only while it waits.
+lock: when no job has finished for `PATIENCE` seconds, and the loop has used the processor for more than half of them,
+it sleeps for `LOAN` seconds. So a loop with time to spare never sleeps for it, and a busy one lends about a tenth of
+its time, and only while it waits.
 
 Jobs should need the lock seldom: each statement that they execute lets go of it and has to get it back.
 """
@@ -42,6 +43,7 @@ class Worker(Generic[R]):
         self._submitted = 0
         self._finished = 0
         self._lending = False
+        self._seen = (0, 0.0, 0.0)
         self._closing: asyncio.Future[None] | None = None
         self._threads = [threading.Thread(target=self._run, name=f"{name}-{n}", daemon=True) for n in range(threads)]
         for thread in self._threads:
@@ -56,7 +58,7 @@ class Worker(Generic[R]):
         self._jobs.put((job, future))
         if not self._lending:
             self._lending = True
-            self._loop.call_later(self.PATIENCE, self._lend, self._finished)
+            self._look_again()
         return future
 
     async def close(self) -> None:
@@ -65,17 +67,24 @@ class Worker(Generic[R]):
             self._closing = self._loop.create_future()
             for _ in self._threads:
                 self._jobs.put(None)
-            self._lend(self._finished)
+            if not self._lending:
+                self._lending = True
+                self._look_again()
         await asyncio.shield(self._closing)
 
-    def _lend(self, finished_before: int) -> None:
-        """Lend the interpreter lock if no job has finished since the last look, and look again while any is out."""
+    def _look_again(self) -> None:
+        self._seen = (self._finished, time.monotonic(), time.thread_time())
+        self._loop.call_later(self.PATIENCE, self._lend)
+
+    def _lend(self) -> None:
+        """Lend the interpreter lock if the loop has been busy and no job has finished; look again while any is out."""
         if self._finished == self._submitted and (self._closing is None or self._closing.done()):
             self._lending = False
             return
-        if self._finished == finished_before:
+        finished, wall, cpu = self._seen
+        if self._finished == finished and time.thread_time() - cpu > (time.monotonic() - wall) / 2:
             time.sleep(self.LOAN)
-        self._loop.call_later(self.PATIENCE, self._lend, self._finished)
+        self._look_again()
 
     def _run(self) -> None:
         try:

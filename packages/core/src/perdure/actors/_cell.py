@@ -276,6 +276,8 @@ class Cell:
         self._mailbox = None
         self._task = None
         self.rested_at = self.system.clock.monotonic()
+        if self.props.virtual and self.system.live > self.system.max_live:
+            self.passivate()  # all the others are busy, or they would have gone before
 
     def _break(self, envelope: Envelope | None, error: BaseException) -> None:
         """Answer everybody at once, without awaiting: the task is cancelled, or the process is ending."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+import math
 import warnings
 from types import TracebackType
 from typing import Any, TypeVar
@@ -47,7 +48,7 @@ class ActorSystem:
         self._stop_timeout = stop_timeout
         self._passivate_after = passivate_after
         self._passivation = Passivation(self.clock)
-        self._max_live = max_live
+        self.max_live: float = math.inf if max_live is None else max_live
         self._cells: dict[str, Cell] = {}
         self._types: dict[str, type[Actor]] = {}
         self._state = "new"
@@ -147,8 +148,8 @@ class ActorSystem:
             )
         if path in self._cells:
             raise NameTaken(path)
-        if self._max_live is not None and len(self._cells) >= self._max_live:
-            self._passivation.evict(len(self._cells) - self._max_live + 1)
+        if (excess := len(self._cells) + 1 - self.max_live) > 0:
+            self._passivation.evict(int(excess))
         cell = self._cells[path] = Cell(self, path, key, props)
         if props.virtual:
             self._passivation.add(cell, self._period(cell))
