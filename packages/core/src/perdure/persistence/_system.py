@@ -101,7 +101,10 @@ class ActorSystem(actors.ActorSystem):
 
     def _lives(self, persistence_id: str) -> bool:
         """Tell whether a live actor has this id, given to it or made from its path."""
-        return persistence_id in self._identities or any(map(self._find, (persistence_id, f"/{persistence_id}")))
+        if persistence_id in self._identities:
+            return True
+        cells = filter(None, map(self._find, (persistence_id, f"/{persistence_id}")))
+        return any(persistence_id_of(cell.path, cell.props) == persistence_id for cell in cells)
 
     def _forget(self, cell: Cell) -> None:
         if cell.props.identity is not None:
