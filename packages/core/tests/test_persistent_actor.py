@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from perdure.errors import (
     ApplyError,
     ConflictError,
     EventTypeError,
+    NameTaken,
     OutcomeUnknown,
     PerdureError,
     PersistInProgress,
@@ -559,3 +562,101 @@ async def turns(count: int) -> None:
     """Let the event loop turn."""
     for _ in range(count):
         await asyncio.sleep(0)
+
+
+class TestPersistenceIds:
+    """One live instance of a persistence id in a system."""
+
+    async def test_that_are_given_twice_are_refused(self, store: FaultyBackend) -> None:
+        """Two actors would write one log."""
+        async with ActorSystem(store=store) as system:
+            await system.spawn(PureTape, "first", persistence_id="shared")
+
+            with pytest.raises(NameTaken, match="shared"):
+                await system.spawn(PureTape, "second", persistence_id="shared")
+
+    async def test_of_a_live_ref_cannot_be_given_away(self, store: FaultyBackend) -> None:
+        """The default id counts as much as an explicit one."""
+        async with ActorSystem(store=store) as system:
+            await system.ref(PureTape, "a").ask(Read())
+
+            with pytest.raises(NameTaken, match="Tape/a"):
+                await system.spawn(PureTape, "x", persistence_id="Tape/a")
+
+    async def test_that_are_given_away_are_not_taken_by_a_ref(self, store: FaultyBackend) -> None:
+        """The message is refused, by name; when the other has stopped, the ref is as good as any."""
+        async with ActorSystem(store=store) as system:
+            other = await system.spawn(PureTape, "x", persistence_id="Tape/a")
+            ref = system.ref(PureTape, "a")
+            with pytest.raises(NameTaken, match="Tape/a"):
+                await ref.ask(Read())
+            await other.stop()
+
+            assert await ref.ask(Read()) == []
+
+    async def test_are_free_again_when_a_spawn_fails(self, store: FaultyBackend) -> None:
+        """Whatever made it fail: the start, or a name that is taken."""
+        async with ActorSystem(store=store) as system:
+            await system.spawn(PureTape, "taken")
+            with pytest.raises(NameTaken, match="/user/taken"):
+                await system.spawn(PureTape, "taken", persistence_id="mine")
+            store.reject("page", DOWN)
+            with pytest.raises(StoreUnavailable):
+                await system.spawn(PureTape, "failing", persistence_id="mine")
+
+            ref = await system.spawn(PureTape, "x", persistence_id="mine")
+
+            assert await ref.ask(Read()) == []
+
+    async def test_are_taken_only_by_actors_that_have_them(self, store: FaultyBackend) -> None:
+        """`user/a` is another id than `/user/a`, the path of a spawned actor."""
+        async with ActorSystem(store=store) as system:
+            await system.spawn(PureTape, "a")
+
+            ref = await system.spawn(PureTape, "b", persistence_id="user/a")
+
+            assert await ref.ask(Read()) == []
+
+
+async def test_an_idle_actor_is_small(store: FaultyBackend) -> None:
+    """A live persistent actor that waits takes less than 3 KiB (W-40)."""
+    async with ActorSystem(store=store) as system:
+        await system.ref(PureTape, "first").ask(Read())
+        tracemalloc.start()
+        before = tracemalloc.get_traced_memory()[0]
+        for n in range(300):
+            await system.ref(PureTape, str(n)).ask(Read())
+        gc.collect()
+        after = tracemalloc.get_traced_memory()[0]
+        tracemalloc.stop()
+
+        assert (after - before) / 300 < 3 * 1024
+
+
+async def test_an_actor_may_persist_before_its_first_message(store: FaultyBackend) -> None:
+    """The start hook has the recovered state and may add to it."""
+
+    class Opening(PureTape):
+        async def started(self, context: Any) -> None:
+            if not self.state:
+                await self.persist(Written(100))
+
+    async with ActorSystem(store=store) as system:
+        ref = system.ref(Opening, "a")
+        await ref.ask(Write((1,)))
+        await ref.stop()
+
+        assert await ref.ask(Read()) == [100, 1]
+
+
+async def test_an_actor_may_persist_as_its_last_deed(store: FaultyBackend) -> None:
+    """The stop hook has the state and may add to it, also when the system closes."""
+
+    class Closing(PureTape):
+        async def stopping(self, context: Any) -> None:
+            await self.persist(Written(-1))
+
+    async with ActorSystem(store=store) as system:
+        await system.ref(Closing, "a").ask(Write((1,)))
+
+    assert await values(store) == [1, -1]
