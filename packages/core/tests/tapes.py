@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any
 
 from perdure import Event, Full, Light, Message, PersistentActor
 from perdure.abc import Backend, Put, WriteGroup
@@ -66,15 +66,12 @@ class MutatingTape(_Tape, PersistentActor[list[int], Written]):
         state.append(event.value)
 
 
-K = TypeVar("K", bound=type[PersistentActor[Any, Any]])
-
-
-def stored_as(kind: K, strategy: Full | Light) -> K:
+def stored_as(kind: type[PersistentActor[Any, Any]], strategy: Full | Light) -> Any:
     """Return the actor type with another strategy and the same logs."""
-    return type(kind)(kind.__name__, (kind,), {"strategy": strategy})  # type: ignore[return-value]
+    return type(kind.__name__, (kind,), {"strategy": strategy})
 
 
-def light(kind: K, **options: Any) -> K:
+def light(kind: type[PersistentActor[Any, Any]], **options: Any) -> Any:
     return stored_as(kind, Light(**options))
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from typing import Any, ClassVar
 
 import pytest
@@ -114,8 +114,8 @@ async def turns(count: int = 20) -> None:
         await asyncio.sleep(0)
 
 
-def soon(awaitable: Any) -> asyncio.Future[Any]:
-    return asyncio.ensure_future(awaitable)
+def soon(coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+    return asyncio.get_running_loop().create_task(coroutine)
 
 
 class TestAsk:
@@ -196,7 +196,9 @@ class TestAsk:
 
     async def test_of_a_message_without_a_reply_returns_none(self, system: ActorSystem) -> None:
         """`Message[None]` promises nothing but that it was handled."""
-        assert await system.ref(Counter, "a").ask(Quiet()) is None
+        reply: object = await system.ref(Counter, "a").ask(Quiet())
+
+        assert reply is None
 
     async def test_of_an_actor_by_itself_is_refused(self, system: ActorSystem) -> None:
         """It would wait for its own reply for ever (W-08)."""

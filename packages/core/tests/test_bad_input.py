@@ -50,6 +50,10 @@ class Say(Message[int]):
     event: Any
 
 
+class Heard(Message[list[Event]]):
+    """The reply is every event."""
+
+
 class Said(Event):
     thing: Any = None
 
@@ -66,7 +70,7 @@ class Speaker(PersistentActor[tuple[Any, ...], Said | Nodded]):
             case Say(event):
                 await self.persist(event)
                 return self.sequence_number
-            case Read():
+            case Heard():
                 return list(self.state)
 
     def apply(self, state: tuple[Any, ...], event: Event) -> tuple[Any, ...]:
@@ -81,7 +85,7 @@ class TestEvents:
             await system.ref(Speaker, "a").ask(Say(Nodded()))
 
         async with ActorSystem(store=store) as system:
-            assert await system.ref(Speaker, "a").ask(Read()) == [Nodded()]
+            assert await system.ref(Speaker, "a").ask(Heard()) == [Nodded()]
 
     @pytest.mark.parametrize("thing", ["", b"", [], {}, None, 0, False])
     async def test_with_empty_values_come_back(self, store: FaultyBackend, thing: Any) -> None:
@@ -90,7 +94,7 @@ class TestEvents:
             await system.ref(Speaker, "a").ask(Say(Said(thing)))
 
         async with ActorSystem(store=store) as system:
-            assert await system.ref(Speaker, "a").ask(Read()) == [Said(thing)]
+            assert await system.ref(Speaker, "a").ask(Heard()) == [Said(thing)]
 
     async def test_of_64_mib_are_refused_by_default(self, store: FaultyBackend) -> None:
         """The error names the actor, the event, its size and the limit; the actor goes on."""
@@ -101,7 +105,7 @@ class TestEvents:
                 await ref.ask(Say(Said(bytes(64 * MIB))))
 
             assert (error.value.manifest, error.value.limit) == ("Said", 16 * MIB)
-            assert (await ref.ask(Read()), await ref.ask(Say(Nodded()))) == ([], 1)
+            assert (await ref.ask(Heard()), await ref.ask(Say(Nodded()))) == ([], 1)
 
     async def test_of_64_mib_are_stored_where_they_are_allowed(self, store: FaultyBackend) -> None:
         """With a higher limit they survive like any other."""
@@ -110,7 +114,7 @@ class TestEvents:
             await system.ref(Speaker, "a").ask(Say(Said(huge)))
 
         async with ActorSystem(store=store) as system:
-            [said] = await system.ref(Speaker, "a").ask(Read())
+            [said] = await system.ref(Speaker, "a").ask(Heard())
 
         assert said == Said(huge)
 
@@ -136,7 +140,7 @@ class TestEvents:
             with pytest.raises(EventTypeError, match="Speaker: an event Said"):
                 await ref.ask(Say(Said(thing)))
 
-            assert (await ref.ask(Read()), await ref.ask(Say(Nodded()))) == ([], 1)
+            assert (await ref.ask(Heard()), await ref.ask(Say(Nodded()))) == ([], 1)
 
     @pytest.mark.parametrize("event", [Written(1), None, "Said", 7, Said])
     async def test_that_are_not_declared_change_nothing(self, store: FaultyBackend, event: Any) -> None:
@@ -147,7 +151,7 @@ class TestEvents:
             with pytest.raises(EventTypeError, match="Speaker"):
                 await ref.ask(Say(event))
 
-            assert (await ref.ask(Read()), await ref.ask(Say(Nodded()))) == ([], 1)
+            assert (await ref.ask(Heard()), await ref.ask(Say(Nodded()))) == ([], 1)
 
     async def test_of_a_batch_with_one_bad_event_are_all_refused(self, store: FaultyBackend) -> None:
         """Together or not at all."""
@@ -354,6 +358,7 @@ class TestCancellationAtEveryTurn:
     @pytest.mark.parametrize("fault", ["none", "reject", "lose"])
     async def test_of_a_persist_inside_a_handler_loses_nothing(self, tape: Any, fault: str) -> None:
         """A handler may put a time limit on its own persist; the next message finds what the log says."""
+        patience, over = 0, list[bool]()
 
         class Impatient(tape):  # type: ignore[misc]
             async def handle(self, message: Message[Any], context: Any) -> Any:
@@ -391,8 +396,6 @@ class TestCancellationAtEveryTurn:
                 await check(system, Impatient, store, acknowledged)
             await store.close()
             return all(over)
-
-        patience, over = 0, list[bool]()
 
         assert await at_every_turn(run) > 1
 

@@ -25,7 +25,7 @@ from perdure_testkit import FaultyBackend
 
 from .tapes import append
 
-FORMATS: Any = pytest.mark.parametrize("write", ["msgpack", "json"])
+FORMATS = pytest.mark.parametrize("write", ["msgpack", "json"])
 
 
 class Fact(Event):

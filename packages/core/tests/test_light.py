@@ -57,7 +57,12 @@ async def test_the_state_is_stored_with_its_event(store: FaultyBackend) -> None:
 async def test_the_event_the_state_and_the_compaction_are_one_group(store: FaultyBackend) -> None:
     """There is no moment at which one of them is stored without the others (W-20)."""
     groups: list[WriteGroup] = []
-    store.hold("commit", when=lambda batch: groups.extend(batch)).set()
+
+    def note(batch: list[WriteGroup]) -> bool:
+        groups.extend(batch)
+        return False
+
+    store.hold("commit", when=note)
 
     await live(store, light(PureTape, compact=True), (3,))
 

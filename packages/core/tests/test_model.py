@@ -7,7 +7,7 @@ must be the values of its log, and the log one of those that the model allows.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any, TypeVar
 
 import pytest
@@ -51,8 +51,11 @@ class TapeAndList(RuleBasedStateMachine):
         self.system: ActorSystem | None = None
         self.rival: ActorSystem | None = None
 
-    def run(self, coroutine: Coroutine[Any, Any, R]) -> R:
-        return self.runner.run(coroutine)
+    def run(self, awaitable: Awaitable[R]) -> R:
+        async def run() -> R:
+            return await awaitable
+
+        return self.runner.run(run())
 
     @initialize(strategy=STRATEGIES, kind=st.sampled_from([PureTape, MutatingTape]))
     def begin(self, strategy: Full | Light, kind: Any) -> None:
