@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
-from perdure import Event, Full, Light, Message, PersistentActor
+from perdure import Backoff, Event, Full, Light, Message, PersistentActor, Restart
 from perdure.abc import Backend, Put, WriteGroup
+from perdure.actors import Supervision
 from perdure.journal import EVENTS, EventCodec
 
 
@@ -34,6 +35,8 @@ class Written(Event):
 
 
 class _Tape:
+    supervision: ClassVar[Supervision] = Restart(backoff=Backoff(initial=0.0))
+
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         cls.type_name = "Tape"  # type: ignore[attr-defined]  # the variants are one type with one set of logs

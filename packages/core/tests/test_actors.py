@@ -231,6 +231,25 @@ class TestAsk:
         with pytest.raises(AskTimeout, match="/Counter/deep did not reply within 1 s"):
             await ask
 
+    async def test_with_a_timeout_of_its_own_leaves_nothing_behind(self, system: ActorSystem) -> None:
+        """Timeouts that are computed anew for each ask cost nothing once they are answered."""
+        ref = system.ref(Counter, "a")
+        for n in range(1000):
+            await ref.ask(Total(), timeout=30 + n / 1000)
+
+        assert len(system.deadlines._waits) == len(system.deadlines._timers) < 20
+
+    async def test_with_a_timeout_of_its_own_is_failed_in_time(self, system: ActorSystem, clock: VirtualClock) -> None:
+        """However many durations there are, each wait ends at its own."""
+        ref = system.ref(Counter, "a")
+        asks = [soon(ref.ask(Wait(), timeout=n)) for n in range(1, 41)]
+        await clock.advance(20)
+
+        assert [ask.done() for ask in asks] == [True] * 20 + [False] * 20
+        assert {type(error) for error in await asyncio.gather(*asks[:20], return_exceptions=True)} == {AskTimeout}
+        Counter.gate.set()
+        assert await asyncio.gather(*asks[20:]) == [0] * 20
+
     async def test_that_is_cancelled_disturbs_nobody(self, system: ActorSystem) -> None:
         """The actor goes on with the next message."""
         ref = system.ref(Counter, "a")

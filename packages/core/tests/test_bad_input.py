@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from perdure import ActorSystem, Backoff, Event, Full, Message, PersistentActor, Restart, every_n_events
+from perdure import ActorSystem, Event, Full, Message, PersistentActor, every_n_events
 from perdure.errors import (
     ActorStopped,
     AskTimeout,
@@ -28,19 +28,11 @@ MIB = 1024 * 1024
 DOWN = StoreUnavailable("commit", "down")
 
 
-def restarting_at_once(kind: Any) -> Any:
-    """Return the actor type without any back-off."""
-    return type(kind)(kind.__name__, (kind,), {"supervision": Restart(backoff=Backoff(initial=0.0))})
-
-
 TAPES = [
-    restarting_at_once(kind)
-    for kind in (
-        stored_as(PureTape, Full(snapshot=every_n_events(2), keep_snapshots=1)),
-        stored_as(MutatingTape, Full(snapshot=every_n_events(1))),
-        light(PureTape),
-        light(MutatingTape),
-    )
+    stored_as(PureTape, Full(snapshot=every_n_events(2), keep_snapshots=1)),
+    stored_as(MutatingTape, Full(snapshot=every_n_events(1))),
+    light(PureTape),
+    light(MutatingTape),
 ]
 
 

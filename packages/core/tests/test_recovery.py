@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from perdure import ActorSystem, Event, Full, Message, PersistentActor, every_n_events, never
+from perdure import ActorSystem, Event, Full, Message, PersistentActor, Restart, every_n_events, never
 from perdure.abc import Backend, Delete, Page, Put, WriteGroup
 from perdure.errors import CorruptionError, StoreError, StoreUnavailable
 from perdure.journal import EVENTS, EventCodec, Journal
@@ -344,9 +344,13 @@ async def test_a_restart_begins_with_the_log_not_with_the_broken_instance(store:
 
 async def test_a_restart_tries_the_store_again_until_it_answers(store: FaultyBackend, clock: Any) -> None:
     """A store that is away for a while costs a back-off, not the actor (W-24)."""
+
+    class Patient(PureTape):
+        supervision = Restart()
+
     await append(store, 1)
     async with ActorSystem(store=store, clock=clock) as system:
-        ref = system.ref(PureTape, "a")
+        ref = system.ref(Patient, "a")
         await ref.ask(Read())
         store.reject("page", UNREADABLE, when=lambda *_: True)
         store.reject("commit", UNREADABLE)
