@@ -469,6 +469,22 @@ async def test_a_snapshot_under_another_number_is_not_used(store: FaultyBackend)
     assert await live(store, tape) == [1, 2, 3]
 
 
+async def test_a_log_that_is_compacted_while_it_is_read_is_no_corruption(store: FaultyBackend) -> None:
+    """Another process may take a snapshot and remove events in the middle of a recovery (W-22, W-24)."""
+    tape = stored_as(PureTape, Full(snapshot=every_n_events(2), keep_snapshots=1, compact=True))
+    await live(store, tape, (1,), (2,), (3,))
+    slow = FaultyBackend(store)
+    read = slow.hold("page", when=2)  # the first page is the snapshot
+    async with ActorSystem(store=slow) as system:
+        state = asyncio.ensure_future(system.ref(tape, "a").ask(Read()))
+        while slow.calls["page"] < 2:  # noqa: ASYNC110  # a few turns of the loop
+            await asyncio.sleep(0)
+        await live(store, tape, (4,), (5,), (6,))
+        read.set()
+
+        assert await state == [1, 2, 3, 4, 5, 6]
+
+
 SHORT = Full(snapshot=every_n_events(2), keep_snapshots=1, compact=True)
 
 

@@ -42,19 +42,26 @@ async def recover(entity: Entity, stores: Stores, initial: Callable[[], Any], ap
     """
     async with stores.recoveries:
         await entity.journal.settled(entity.persistence_id)
-        problems: list[CorruptionError] = []
-        async with aclosing(_bases(entity, stores, initial, problems)) as bases:
-            async for base in bases:
-                try:
-                    state, number = await _replay(entity, base, apply)
-                except _NoStart as gap:
-                    problems.append(gap.error)
-                    continue
-                if base.is_snapshot and entity.retention is not None:
-                    entity.retention.found(base.number)
-                entity.become(state, number)
-                return
-        raise problems[0]
+        try:
+            await _recover(entity, stores, initial, apply)
+        except CorruptionError:  # or another process has compacted what was being read: real damage is still there
+            await _recover(entity, stores, initial, apply)
+
+
+async def _recover(entity: Entity, stores: Stores, initial: Callable[[], Any], apply: Apply) -> None:
+    problems: list[CorruptionError] = []
+    async with aclosing(_bases(entity, stores, initial, problems)) as bases:
+        async for base in bases:
+            try:
+                state, number = await _replay(entity, base, apply)
+            except _NoStart as gap:
+                problems.append(gap.error)
+                continue
+            if base.is_snapshot and entity.retention is not None:
+                entity.retention.found(base.number)
+            entity.become(state, number)
+            return
+    raise problems[0]
 
 
 class _NoStart(Exception):
