@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from perdure.abc import Backend, Conflict, FeedPage, Page, Worker, WriteGroup, check_name
@@ -48,32 +47,32 @@ class SqliteBackend(Backend):
         backend._readers = Worker(f"{name} reader", backend._open_reader, Reader.close, settings.readers)
         return backend
 
-    def commit(self, groups: Sequence[WriteGroup]) -> asyncio.Future[list[Conflict | None]]:
+    def commit(self, groups: Sequence[WriteGroup]) -> Awaitable[list[Conflict | None]]:
         if self._closed:
             raise StoreClosed("commit")
         return self._writer.submit(lambda writer: writer.commit(groups))
 
     def page(
         self, collection: str, prefix: str, start: int, stop: int, *, limit: int, max_bytes: int, reverse: bool = False
-    ) -> asyncio.Future[Page]:
+    ) -> Awaitable[Page]:
         check_name(collection)
         return self._read(
             "page", lambda reader: reader.page(collection, prefix, start, stop, limit, max_bytes, reverse)
         )
 
-    def last(self, collection: str, prefix: str) -> asyncio.Future[int]:
+    def last(self, collection: str, prefix: str) -> Awaitable[int]:
         check_name(collection)
         return self._read("last", lambda reader: reader.last(collection, prefix))
 
-    def read_state(self, state: str, prefix: str) -> asyncio.Future[tuple[int, bytes | None]]:
+    def read_state(self, state: str, prefix: str) -> Awaitable[tuple[int, bytes | None]]:
         check_name(state)
         return self._read("read_state", lambda reader: reader.read_state(state, prefix))
 
-    def prefixes(self, collection: str, after: str = "", limit: int = 1000) -> asyncio.Future[list[str]]:
+    def prefixes(self, collection: str, after: str = "", limit: int = 1000) -> Awaitable[list[str]]:
         check_name(collection)
         return self._read("prefixes", lambda reader: reader.prefixes(collection, after, limit))
 
-    def feed(self, collection: str, after: str | None = None, limit: int = 1000) -> asyncio.Future[FeedPage]:
+    def feed(self, collection: str, after: str | None = None, limit: int = 1000) -> Awaitable[FeedPage]:
         check_name(collection)
         position = int(after or 0)
         return self._read("feed", lambda reader: reader.feed(collection, position, limit))
@@ -92,7 +91,7 @@ class SqliteBackend(Backend):
     def __repr__(self) -> str:
         return f"<SqliteBackend {self.settings.path}>"
 
-    def _read(self, operation: str, job: Callable[[Reader], T]) -> asyncio.Future[T]:
+    def _read(self, operation: str, job: Callable[[Reader], T]) -> Awaitable[T]:
         if self._closed or self._readers is None:
             raise StoreClosed(operation)
         return self._readers.submit(job)

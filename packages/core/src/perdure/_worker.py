@@ -20,6 +20,8 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any, ClassVar, Generic, TypeVar
 
+from perdure._prompt import Prompt
+
 R = TypeVar("R")
 T = TypeVar("T")
 
@@ -35,10 +37,10 @@ class Worker(Generic[R]):
 
     def __init__(self, name: str, acquire: Callable[[], R], release: Callable[[R], None], threads: int = 1) -> None:
         self._loop = asyncio.get_running_loop()
-        self._jobs: SimpleQueue[tuple[Callable[[R], Any], asyncio.Future[Any]] | None] = SimpleQueue()
+        self._jobs: SimpleQueue[tuple[Callable[[R], Any], Prompt[Any]] | None] = SimpleQueue()
         self._acquire = acquire
         self._release = release
-        self._done: deque[tuple[asyncio.Future[Any], Any, BaseException | None]] = deque()
+        self._done: deque[tuple[Prompt[Any], Any, BaseException | None]] = deque()
         self._told = False
         self._submitted = 0
         self._finished = 0
@@ -49,11 +51,11 @@ class Worker(Generic[R]):
         for thread in self._threads:
             thread.start()
 
-    def submit(self, job: Callable[[R], T]) -> asyncio.Future[T]:
+    def submit(self, job: Callable[[R], T]) -> Prompt[T]:
         """Queue `job(resource)` and return the future of its result."""
         if self._closing is not None:
             raise RuntimeError("the worker is closed")
-        future: asyncio.Future[T] = self._loop.create_future()
+        future: Prompt[T] = Prompt(self._loop)
         self._submitted += 1
         self._jobs.put((job, future))
         if not self._lending:
@@ -116,7 +118,7 @@ class Worker(Generic[R]):
         while (task := self._jobs.get()) is not None:
             self._finish(task[1], None, error)
 
-    def _finish(self, future: asyncio.Future[Any], result: object, error: BaseException | None) -> None:
+    def _finish(self, future: Prompt[Any], result: object, error: BaseException | None) -> None:
         """Leave a result for the loop, and wake the loop unless that was done already and it has not looked yet."""
         self._done.append((future, result, error))
         if not self._told:
@@ -131,15 +133,19 @@ class Worker(Generic[R]):
 
     def _settle(self) -> None:
         self._told = False  # first, so that whatever is left from now on wakes the loop again
-        while self._done:
-            future, result, error = self._done.popleft()
-            self._finished += 1
-            if future.done():
-                continue
-            if error is None:
-                future.set_result(result)
-            else:
-                future.set_exception(error)
+        try:
+            while self._done:
+                future, result, error = self._done.popleft()
+                self._finished += 1
+                if future.done():
+                    continue
+                if error is None:
+                    future.set_result(result)
+                else:
+                    future.set_exception(error)
+        finally:
+            if self._done:  # a waiter ended the process, and the others are still to know
+                self._loop.call_soon(self._settle)
 
     def _thread_ended(self, thread: threading.Thread) -> None:
         thread.join()

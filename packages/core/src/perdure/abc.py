@@ -247,7 +247,8 @@ class Backend(ABC):
         """Return records of all prefixes in commit order, from the beginning or after an offset.
 
         Offsets are opaque and stay valid across processes. No record ever appears behind an offset that was handed out.
-        A value that was replaced appears at its newest place only; one that was deleted does not appear.
+        A value that was replaced appears at its newest place only; one that was deleted does not appear. Raises
+        `ValueError` for what is no offset.
         """
 
     @abstractmethod

@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Awaitable, Sequence
 from typing import TypeAlias
 
+from perdure._prompt import Prompt
 from perdure.abc import Backend, Conflict, WriteGroup
 from perdure.errors import OutcomeUnknown, PerdureError, StoreClosed
 from perdure.journal._pace import Pace
@@ -24,7 +25,7 @@ from perdure.journal._pace import Pace
 _MIB = 1024 * 1024
 
 
-_Pending: TypeAlias = "tuple[WriteGroup, int, asyncio.Future[Conflict | None]]"
+_Pending: TypeAlias = "tuple[WriteGroup, int, Prompt[Conflict | None]]"
 """A group on its way, its size in bytes, and what its writer waits for."""
 
 
@@ -54,7 +55,7 @@ class CommitQueue:
         """
         if self._closed:
             raise StoreClosed("commit")
-        done: asyncio.Future[Conflict | None] = self._loop.create_future()
+        done: Prompt[Conflict | None] = Prompt(self._loop)
         if self._parked or self._is_full(size):  # nobody overtakes, or a large group would wait for ever
             self._parked.append((group, size, done))
             return done
@@ -99,6 +100,12 @@ class CommitQueue:
 
     def _settle(self, batch: list[_Pending], commit: asyncio.Future[Sequence[Conflict | None]]) -> None:
         self._pace.ended(time.monotonic())
+        try:
+            self._tell(batch, commit)
+        finally:
+            self._next()
+
+    def _tell(self, batch: list[_Pending], commit: asyncio.Future[Sequence[Conflict | None]]) -> None:
         if commit.cancelled():
             self._fail(batch, OutcomeUnknown("commit", "the commit was cancelled"))
         elif (error := commit.exception()) is not None:
@@ -109,7 +116,6 @@ class CommitQueue:
             for (_, _, done), conflict in zip(batch, commit.result(), strict=True):
                 if not done.done():
                     done.set_result(conflict)
-        self._next()
 
     def _fail(self, batch: list[_Pending], error: BaseException) -> None:
         """Give each writer an error of its own, for each will add its own traceback."""
