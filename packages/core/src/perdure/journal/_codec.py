@@ -32,7 +32,7 @@ from perdure.journal._record import (
 S = TypeVar("S")
 
 _Decode = Callable[[msgspec.Raw | bytes], Any]
-_DecodeWhole = Callable[[memoryview], Stored[Any]]
+_DecodeWhole = Callable[[bytes], Stored[Any]]
 
 
 class EventCodec:

@@ -8,6 +8,7 @@ second, so a log never forks.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Sequence
 from typing import ClassVar
 
@@ -63,16 +64,33 @@ class Journal:
         await self._queue.submit(WriteGroup(tuple(writes)), size)
 
     async def pages(self, persistence_id: str, start: int) -> AsyncGenerator[list[Entry], None]:
-        """Yield the log from a sequence number on, in pages; the next page is read while one is used."""
+        """Yield the log from a sequence number on, in pages.
+
+        From the second page on, two are being read while one is used. One would not do: a reading thread begins when it
+        has the interpreter lock, which it does not get before the page in hand is done with.
+        """
         entries, more = await self._page(persistence_id, start)
-        while more:
-            ahead = asyncio.ensure_future(self._page(persistence_id, entries[-1].key + 1))
-            try:
+        ahead: deque[tuple[int, asyncio.Future[Page]]] = deque()
+        try:
+            while more:
+                start = entries[-1].key + 1
+                if ahead and ahead[0][0] != start:  # the last page was cut at its bytes
+                    self._give_up(ahead)
+                while len(ahead) < 2:
+                    following = ahead[-1][0] + self._PAGE if ahead else start
+                    ahead.append((following, asyncio.ensure_future(self._page(persistence_id, following))))
                 yield entries
-                entries, more = await ahead
-            finally:
-                ahead.cancel()
-        yield entries
+                entries, more = await ahead.popleft()[1]
+            yield entries
+        finally:
+            self._give_up(ahead)
+
+    def _give_up(self, ahead: deque[tuple[int, asyncio.Future[Page]]]) -> None:
+        """Cancel reads that turned out not to be wanted, and do not complain of their failures."""
+        while ahead:
+            _, page = ahead.popleft()
+            if not page.cancel() and not page.cancelled():
+                page.exception()
 
     async def close(self) -> None:
         """Settle what was submitted and refuse the rest."""

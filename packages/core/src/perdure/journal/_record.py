@@ -114,9 +114,9 @@ def decode(data: bytes) -> tuple[Record, Format]:
     raise RecordError(_why_unknown(data))
 
 
-def intact_body(data: bytes) -> memoryview | None:
+def intact_body(data: bytes) -> bytes | None:
     """Return what follows the header of a MessagePack record, or None if there is none or its checksum is wrong."""
-    body = memoryview(data)[6:]
+    body = data[6:]
     if data[:2] != _HEADER or crc32(body) != int.from_bytes(data[2:6], "big"):
         return None
     return body
