@@ -16,11 +16,11 @@ from benchmarks.run import Run
 from perdure import ActorSystem
 
 _ACTORS = (1, 10, 100, 1_000, 10_000)
-_BATCH = 512  # groups in a commit of perdure's, at the most
+_BATCH = 256  # groups in a commit of perdure's, at the most
 
 _NOTE = """Events a second, medians; `best` is perdure's best round. A ratio is perdure / the other.
 All but `no store` sync fully, batches and single transactions alike.
-raw batch: sqlite3 inserting min(actors, 512) rows a transaction, the ceiling. raw single: one transaction an event."""
+raw batch: sqlite3 inserting min(actors, 256) rows a transaction, the ceiling. raw single: one transaction an event."""
 
 _LONE_NOTE = """Milliseconds; p50 of each, and the median of the rounds. added: ask - raw commit.
 A hop takes longer when the disk has let the processor sleep, so the fair floor is the raw commit in a thread."""

@@ -33,7 +33,7 @@ class CommitQueue:
     """Commits groups in the order in which they were submitted, many at a time."""
 
     def __init__(
-        self, backend: Backend, *, batch_groups: int = 512, batch_bytes: int = 8 * _MIB, pending_bytes: int = 64 * _MIB
+        self, backend: Backend, *, batch_groups: int = 256, batch_bytes: int = 8 * _MIB, pending_bytes: int = 64 * _MIB
     ) -> None:
         self._backend = backend
         self._pace = Pace(batch_groups)
