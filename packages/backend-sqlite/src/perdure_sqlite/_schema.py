@@ -8,6 +8,7 @@ people; a state `states` is the table `state_states`. `writer` holds the token o
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Callable
 
 from perdure.errors import CreateStoreError
@@ -60,7 +61,7 @@ def connect(settings: Settings) -> sqlite3.Connection:
     try:
         connection = _connection(settings)
         try:
-            _prepare(connection)
+            _prepare(connection, settings.busy_timeout)
         except BaseException:
             connection.close()
             raise
@@ -111,10 +112,23 @@ def _connection(settings: Settings) -> sqlite3.Connection:
     return connection
 
 
-def _prepare(connection: sqlite3.Connection) -> None:
+def _prepare(connection: sqlite3.Connection, busy_timeout: float) -> None:
     _version(connection)  # before anything is changed in what may be another program's
-    connection.execute("PRAGMA journal_mode = WAL")
+    _write_ahead(connection, busy_timeout)
     _within(connection, _migrate)
+
+
+def _write_ahead(connection: sqlite3.Connection, busy_timeout: float) -> None:
+    """Put the file into WAL mode; for this alone SQLite does not wait by itself while others do the same."""
+    deadline = time.monotonic() + busy_timeout
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorname != "SQLITE_BUSY" or time.monotonic() > deadline:
+                raise
+            time.sleep(0.002)
 
 
 def _migrate(connection: sqlite3.Connection) -> None:
