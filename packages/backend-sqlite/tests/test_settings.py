@@ -77,23 +77,19 @@ def test_a_mistake_in_a_url_is_named(url: str, reason: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("profile", "cache_kib", "checkpoint_pages", "journal_mib", "map_mib"),
+    ("profile", "cache_kib", "map_mib"),
     [
-        (MachineProfile.NANO, 10 * 1024, 1280, 32, 5),
-        (MachineProfile.SMALL, 40 * 1024, 5120, 60, 20),
-        (MachineProfile.MEDIUM, 81 * 1024, 8000, 93, 40),
-        (MachineProfile.XXLARGE, 655 * 1024, 8000, 93, 128),
+        (MachineProfile.NANO, 10 * 1024, 5),
+        (MachineProfile.SMALL, 40 * 1024, 20),
+        (MachineProfile.MEDIUM, 81 * 1024, 40),
+        (MachineProfile.XXLARGE, 655 * 1024, 128),
     ],
 )
-def test_caches_follow_the_machine(
-    profile: MachineProfile, cache_kib: int, checkpoint_pages: int, journal_mib: int, map_mib: int
-) -> None:
+def test_caches_follow_the_machine(profile: MachineProfile, cache_kib: int, map_mib: int) -> None:
     """The cache is 2 % of memory, and the rest goes by it within limits."""
     settings = Settings(path=Path("bank.db"), machine=MachineSpec.of(profile))
 
     values = dict(pragma.removeprefix("PRAGMA ").split(" = ") for pragma in settings.pragmas())
 
     assert int(values["cache_size"]) == -cache_kib
-    assert int(values["wal_autocheckpoint"]) == checkpoint_pages
-    assert int(values["journal_size_limit"]) >> 20 == journal_mib
     assert int(values["mmap_size"]) >> 20 == map_mib
