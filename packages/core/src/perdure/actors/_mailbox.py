@@ -11,17 +11,16 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
+
 from perdure.actors._message import Message
 
 
-class Envelope:
+class Envelope(msgspec.Struct, frozen=True, eq=False, gc=False):
     """A message under way, and where its reply goes (None: nowhere)."""
 
-    __slots__ = ("message", "reply")
-
-    def __init__(self, message: Message[Any], reply: asyncio.Future[Any] | None) -> None:
-        self.message = message
-        self.reply = reply
+    message: Message[Any]
+    reply: asyncio.Future[Any] | None
 
     def fail(self, error: BaseException) -> None:
         if self.reply is not None and not self.reply.done():

@@ -15,7 +15,8 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Sequence
-from typing import TypeAlias
+
+import msgspec
 
 from perdure._prompt import Prompt
 from perdure.abc import Backend, Conflict, WriteGroup
@@ -25,8 +26,12 @@ from perdure.journal._pace import Pace
 _MIB = 1024 * 1024
 
 
-_Pending: TypeAlias = "tuple[WriteGroup, int, Prompt[Conflict | None]]"
-"""A group on its way, its size in bytes, and what its writer waits for."""
+class _Pending(msgspec.Struct, frozen=True, eq=False, gc=False):
+    """A group on its way, its size in bytes, and what its writer waits for."""
+
+    group: WriteGroup
+    size: int
+    done: Prompt[Conflict | None]
 
 
 class CommitQueue:
@@ -57,9 +62,9 @@ class CommitQueue:
             raise StoreClosed("commit")
         done: Prompt[Conflict | None] = Prompt(self._loop)
         if self._parked or self._is_full(size):  # nobody overtakes, or a large group would wait for ever
-            self._parked.append((group, size, done))
+            self._parked.append(_Pending(group, size, done))
             return done
-        self._pending.append((group, size, done))
+        self._pending.append(_Pending(group, size, done))
         self._bytes += size
         if not self._busy:
             self._busy = True
@@ -80,7 +85,9 @@ class CommitQueue:
     def _commit(self, after_gap: bool = False) -> None:
         batch = self._take(self._pace.take(len(self._pending), time.monotonic(), after_gap=after_gap))
         try:
-            commit = self._committing = asyncio.ensure_future(self._backend.commit([group for group, _, _ in batch]))
+            commit = self._committing = asyncio.ensure_future(
+                self._backend.commit([pending.group for pending in batch])
+            )
         except Exception as error:
             self._fail(batch, error)
             self._next()
@@ -91,9 +98,9 @@ class CommitQueue:
         """Return the next batch: at least one group, at most so many and so many bytes as its bounds allow."""
         pending = self._pending
         batch = [pending.popleft()]
-        size = batch[0][1]
-        while pending and len(batch) < groups and size + pending[0][1] <= self._batch_bytes:
-            size += pending[0][1]
+        size = batch[0].size
+        while pending and len(batch) < groups and size + pending[0].size <= self._batch_bytes:
+            size += pending[0].size
             batch.append(pending.popleft())
         self._bytes -= size
         return batch
@@ -113,20 +120,20 @@ class CommitQueue:
         elif len(commit.result()) != len(batch):
             self._fail(batch, OutcomeUnknown("commit", f"{len(commit.result())} outcomes for {len(batch)} groups"))
         else:
-            for (_, _, done), conflict in zip(batch, commit.result(), strict=True):
-                if not done.done():
-                    done.set_result(conflict)
+            for pending, conflict in zip(batch, commit.result(), strict=True):
+                if not pending.done.done():
+                    pending.done.set_result(conflict)
 
     def _fail(self, batch: list[_Pending], error: BaseException) -> None:
         """Give each writer an error of its own, for each will add its own traceback."""
-        for _, _, done in batch:
+        for pending in batch:
             if isinstance(error, PerdureError):
                 own = _twin(error)
             else:
                 own = OutcomeUnknown("commit", f"{type(error).__name__}: {error}")
             own.__cause__ = error
-            if not done.done():
-                done.set_exception(own)
+            if not pending.done.done():
+                pending.done.set_exception(own)
 
     def _next(self) -> None:
         self._admit()
@@ -140,11 +147,11 @@ class CommitQueue:
 
     def _admit(self) -> None:
         """Let in, in order, those for whom there is room; who gave up while parked writes nothing."""
-        while self._parked and not self._is_full(self._parked[0][1]):
+        while self._parked and not self._is_full(self._parked[0].size):
             pending = self._parked.popleft()
-            if not pending[2].done():
+            if not pending.done.done():
                 self._pending.append(pending)
-                self._bytes += pending[1]
+                self._bytes += pending.size
 
 
 def _twin(error: PerdureError) -> PerdureError:

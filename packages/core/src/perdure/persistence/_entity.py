@@ -93,7 +93,9 @@ class Entity:
         self._busy = True
         try:
             also, size = self._state_writes(state, number, timestamp) if self.retention is None else ((), 0)
-            conflict = await self.journal.append(self.persistence_id, self.sequence_number, records, also, size)
+            appending = self.journal.append(self.persistence_id, self.sequence_number, records, also, size)
+            del records, also  # what waits for the disk in thousands is to be small
+            conflict = await appending
             if conflict is not None:
                 raise ConflictError(self.persistence_id, self.sequence_number, conflict.actual)
         except BaseException as error:
