@@ -27,6 +27,7 @@ from perdure.errors import (
     StoreError,
 )
 from perdure_sqlite import SqliteBackend, _schema
+from perdure_sqlite._reader import Reader
 from perdure_sqlite._settings import Settings
 
 
@@ -230,6 +231,18 @@ class TestOpening:
         assert writer._threads == []
 
 
+async def all_read(backend: SqliteBackend) -> None:
+    """Have every reader use its connection: SQLite opens some of its files at the first query."""
+    assert backend._readers is not None
+    together = threading.Barrier(backend.settings.readers)
+
+    def read(reader: Reader) -> int:
+        together.wait(10)
+        return reader.last("events", "first")
+
+    await asyncio.gather(*(backend._readers.submit(read) for _ in range(backend.settings.readers)))
+
+
 class TestClosing:
     async def test_closing_leaves_one_file(self, path: Path) -> None:
         """Closing brings everything into the one file: no write-ahead log stays beside it."""
@@ -260,7 +273,7 @@ class TestClosing:
         """However many logs there are, the file handles and threads are as many as for one."""
         async with opened(path) as backend:
             await backend.commit([append("first", 0, b"")])
-            await asyncio.gather(*(backend.last("events", "first") for _ in range(50)))
+            await all_read(backend)
             before = threading.active_count(), _handles()
 
             await backend.commit([append(f"{n}", 0, b"") for n in range(2000)])
