@@ -107,8 +107,6 @@ class _Store:
         if type(write) is Put:  # nearly all are, and a match takes microseconds
             return self.put(write.collection, write.prefix, write.key, write.value)
         match write:
-            case Put(collection, prefix, key, value):
-                self.put(collection, prefix, key, value)
             case Delete(collection, prefix, key):
                 self.delete(collection, prefix, key, key + 1)
             case DeleteRange(collection, prefix, start, stop):
