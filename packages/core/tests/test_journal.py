@@ -285,6 +285,35 @@ class TestGroupCommit:
 
         assert inner.batches == [1, 9]
 
+    async def test_the_loop_has_turns_while_writers_are_woken(self) -> None:
+        """However many share a commit, others run between, and writers go on in their order (W-35)."""
+        journal = Journal(MemoryBackend())
+        turns = 0
+        woken: list[tuple[int, int]] = []
+
+        async def write(number: int) -> None:
+            await journal.append(str(number), 0, [b"x"])
+            woken.append((turns, number))
+
+        writers = asyncio.gather(*map(write, range(200)))
+        while not writers.done():
+            turns += 1
+            await asyncio.sleep(0)
+
+        at_once = [turn for turn, _ in woken]
+        assert [number for _, number in woken] == list(range(200))
+        assert max(map(at_once.count, at_once)) <= 32
+
+    async def test_closing_waits_until_every_writer_was_told(self) -> None:
+        """Who submitted before has the outcome when the close is over."""
+        journal = Journal(MemoryBackend())
+        appends = [asyncio.ensure_future(journal.append(str(number), 0, [b"x"])) for number in range(200)]
+        await asyncio.sleep(0)
+
+        await journal.close()
+
+        assert all(append.done() for append in appends)
+
     async def test_a_lone_writer_waits_for_no_timer(self) -> None:
         """Every commit of one writer begins as soon as it is asked for."""
         backend = Recording()

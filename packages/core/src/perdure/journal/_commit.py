@@ -4,8 +4,9 @@ While a commit is in flight, whatever arrives forms the next one. An idle queue 
 present turn, so all that became ready together goes together, a lone writer waits for one sync, and nobody waits
 for a timer. (Lingering one millisecond for company took a lone actor from 3,600 to 690 events a second.)
 
-A batch is bounded in groups, so that waking its writers does not hold up the loop, and in bytes; the queue is bounded
-in bytes, and who finds it full waits, in order. Cancelling a writer cancels its waiting; once there was room for its
+A batch is bounded in groups and in bytes. Its writers are woken a few each turn of the loop, so that others have their
+turn between (a timer beside full load is late by milliseconds, not by tens of them). The queue is bounded in bytes, and
+who finds it full waits, in order. Cancelling a writer cancels its waiting; once there was room for its
 group, never its write.
 """
 
@@ -38,7 +39,13 @@ class CommitQueue:
     """Commits groups in the order in which they were submitted, many at a time."""
 
     def __init__(
-        self, backend: Backend, *, batch_groups: int = 256, batch_bytes: int = 8 * _MIB, pending_bytes: int = 64 * _MIB
+        self,
+        backend: Backend,
+        *,
+        batch_groups: int = 256,
+        batch_bytes: int = 8 * _MIB,
+        pending_bytes: int = 64 * _MIB,
+        tell_at_once: int = 32,
     ) -> None:
         self._backend = backend
         self._pace = Pace(batch_groups)
@@ -48,6 +55,9 @@ class CommitQueue:
         self._pending: deque[_Pending] = deque()
         self._bytes = 0
         self._busy = False
+        self._outcomes: deque[tuple[_Pending, Conflict | BaseException | None]] = deque()
+        self._tell_at_once = tell_at_once
+        self._telling = False
         self._closed = False
         self._committing: asyncio.Future[Sequence[Conflict | None]] | None = None  # the loop would not keep it alive
         self._parked: deque[_Pending] = deque()
@@ -77,7 +87,7 @@ class CommitQueue:
     async def close(self) -> None:
         """Refuse further groups and wait until those that were submitted are settled."""
         self._closed = True
-        while self._busy:
+        while self._busy or self._telling:
             if self._drained is None:
                 self._drained = self._loop.create_future()
             await asyncio.shield(self._drained)
@@ -89,8 +99,7 @@ class CommitQueue:
                 self._backend.commit([pending.group for pending in batch])
             )
         except Exception as error:
-            self._fail(batch, error)
-            self._next()
+            self._report(batch, _failures(batch, error))
         else:
             commit.add_done_callback(lambda commit: self._settle(batch, commit))
 
@@ -107,41 +116,52 @@ class CommitQueue:
 
     def _settle(self, batch: list[_Pending], commit: asyncio.Future[Sequence[Conflict | None]]) -> None:
         self._pace.ended(time.monotonic())
-        try:
-            self._tell(batch, commit)
-        finally:
-            self._next()
-
-    def _tell(self, batch: list[_Pending], commit: asyncio.Future[Sequence[Conflict | None]]) -> None:
+        outcomes: Sequence[Conflict | BaseException | None]
         if commit.cancelled():
-            self._fail(batch, OutcomeUnknown("commit", "the commit was cancelled"))
+            outcomes = _failures(batch, OutcomeUnknown("commit", "the commit was cancelled"))
         elif (error := commit.exception()) is not None:
-            self._fail(batch, error)
-        elif len(commit.result()) != len(batch):
-            self._fail(batch, OutcomeUnknown("commit", f"{len(commit.result())} outcomes for {len(batch)} groups"))
-        else:
-            for pending, conflict in zip(batch, commit.result(), strict=True):
-                if not pending.done.done():
-                    pending.done.set_result(conflict)
+            outcomes = _failures(batch, error)
+        elif len(outcomes := commit.result()) != len(batch):
+            text = f"{len(outcomes)} outcomes for {len(batch)} groups"
+            outcomes = _failures(batch, OutcomeUnknown("commit", text))
+        self._report(batch, outcomes)
 
-    def _fail(self, batch: list[_Pending], error: BaseException) -> None:
-        """Give each writer an error of its own, for each will add its own traceback."""
-        for pending in batch:
-            if isinstance(error, PerdureError):
-                own = _twin(error)
+    def _report(self, batch: list[_Pending], outcomes: Sequence[Conflict | BaseException | None]) -> None:
+        """Begin the next commit, and tell writers what became of their groups, in order."""
+        self._outcomes.extend(zip(batch, outcomes, strict=True))
+        self._next()
+        if not self._telling:
+            self._telling = True
+            self._tell()
+
+    def _tell(self) -> None:
+        """Tell some writers, each of whom goes on at once, and the others in the loop's next turn."""
+        try:
+            for _ in range(min(len(self._outcomes), self._tell_at_once)):
+                pending, outcome = self._outcomes.popleft()
+                if pending.done.done():
+                    continue
+                if isinstance(outcome, BaseException):
+                    pending.done.set_exception(outcome)
+                else:
+                    pending.done.set_result(outcome)
+        finally:  # a writer that ends the process leaves the others to be told
+            if self._outcomes:
+                self._loop.call_soon(self._tell)
             else:
-                own = OutcomeUnknown("commit", f"{type(error).__name__}: {error}")
-            own.__cause__ = error
-            if not pending.done.done():
-                pending.done.set_exception(own)
+                self._telling = False
+                self._drain()
 
     def _next(self) -> None:
         self._admit()
         if self._pending:
             self._commit()
-            return
-        self._busy = False
-        if self._drained is not None:
+        else:
+            self._busy = False
+            self._drain()
+
+    def _drain(self) -> None:
+        if self._drained is not None and not (self._busy or self._telling):
             self._drained.set_result(None)
             self._drained = None
 
@@ -152,6 +172,19 @@ class CommitQueue:
             if not pending.done.done():
                 self._pending.append(pending)
                 self._bytes += pending.size
+
+
+def _failures(batch: list[_Pending], error: BaseException) -> list[BaseException]:
+    """Return an error of its own for each writer, for each will add its own traceback."""
+    own = [
+        _twin(error)
+        if isinstance(error, PerdureError)
+        else OutcomeUnknown("commit", f"{type(error).__name__}: {error}")
+        for _ in batch
+    ]
+    for failure in own:
+        failure.__cause__ = error
+    return list(own)
 
 
 def _twin(error: PerdureError) -> PerdureError:
