@@ -330,7 +330,7 @@ class TestRestart:
         with pytest.raises(ValueError, match="broken"):
             await ref.ask(Fail())
 
-        assert (await ref.ask(Total()), Counter.did) == (0, ["started a", "started a"])
+        assert (await ref.ask(Total()), Counter.did) == (0, ["started a", "stopping a", "started a"])
 
     async def test_keeps_the_mailbox(self, system: ActorSystem) -> None:
         """What was queued when the actor failed is handled by the next instance (W-12, AVE-34, AVE-35)."""
@@ -739,7 +739,7 @@ class TestIdleness:
         await asyncio.gather(*(ref.ask(Pause()) for ref in refs for _ in range(3)))
         await turns()
 
-        assert len(asyncio.all_tasks()) == before
+        assert len(asyncio.all_tasks()) <= before + 8  # the tasks that all actors share
         assert [cell._mailbox for cell in system._cells.values()] == [None] * 50
 
 
@@ -775,7 +775,7 @@ class TestSystem:
 
         with pytest.raises(ActorStopped):
             await waiting
-        assert (system.live, "1 actors did not stop within 0.01 s" in caplog.text) == (0, True)
+        assert (system.live, "/Counter/a did not stop in time" in caplog.text) == (0, True)
 
     async def test_takes_no_messages_when_it_is_closed(self) -> None:
         """Every use says that the system is closed, and makes nothing (AVE-37)."""

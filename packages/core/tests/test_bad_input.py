@@ -408,8 +408,8 @@ class TestCancellationAtEveryTurn:
                 asker = asyncio.ensure_future(scenario())
                 await turns(k)
                 over = asker.done()
-                for cell in list(system._cells.values()):
-                    cell.cancel()
+                for runner in list(system.dispatcher._runners):
+                    runner.task.cancel()
                 [result] = await asyncio.gather(asker, return_exceptions=True)
                 assert result is None or isinstance(result, (ActorStopped, AskTimeout))
                 await check(system, tape, store, acknowledged)

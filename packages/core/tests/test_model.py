@@ -151,8 +151,8 @@ class TapeAndList(RuleBasedStateMachine):
             await self.ref.ask(Number())
             ask = asyncio.ensure_future(self.ref.ask(Write(values)))
             await turn(1 + turns)
-            for cell in list(self.system._cells.values()):  # type: ignore[union-attr]
-                cell.cancel()
+            for runner in list(self.system.dispatcher._runners):  # type: ignore[union-attr]
+                runner.task.cancel()
             [outcome] = await asyncio.gather(ask, return_exceptions=True)
             await self._resolve(values)
             if isinstance(outcome, int):
@@ -214,7 +214,7 @@ class TapeAndList(RuleBasedStateMachine):
             assert self.rival is not None
             self.store.heal()
             try:
-                await self.rival.ref(next(iter(self.rival._types.values())), "a").ask(Write(values))
+                await self.rival.ref(next(iter(self.rival._types.values())).actor_type, "a").ask(Write(values))
             except ConflictError:
                 return
             self.expected.extend(values)

@@ -5,8 +5,14 @@ PerdureError
 │   ├── ActorStopped          the actor, or its system, is over: make a new one
 │   ├── AskTimeout            no reply in time; the message may still be handled
 │   ├── AskedItself           an actor waited for its own reply: call the method instead
+│   ├── MailboxFull           no room for a told message in time: slow down, or enlarge the mailbox
 │   ├── NameTaken             another live actor has this name
+│   ├── NoRoutee              a router has no live actor left: add one
+│   ├── Overflowed            a subscriber is too slow for its buffer
 │   ├── Rejected              raise it to refuse a message: the asker gets it, nothing restarts
+│   ├── StartTimeout          an actor did not start in time
+│   ├── StashFull             an actor puts too many messages aside
+│   ├── SystemCrashed         an actor without a parent escalated, or the system was told to crash
 │   └── Unhandled             the handler gave no reply: is there a `case` for the message?
 ├── ApplyError                `apply` cannot fold an event: nothing was stored
 ├── ConflictError             another writer was first: reload and decide again
@@ -66,14 +72,34 @@ class AskTimeout(ActorError, TimeoutError):
 
 
 class AskedItself(ActorError):
-    """An actor asked itself, and would have waited for ever."""
+    """An actor would have waited for itself for ever: at first hand, or through the actors in `via`, in turn."""
 
-    def __init__(self, path: str) -> None:
-        super().__init__(path)
+    def __init__(self, path: str, via: tuple[str, ...] = ()) -> None:
+        super().__init__(path, via)
         self.path = path
+        self.via = via
 
     def __str__(self) -> str:
+        if self.via:
+            through = " -> ".join(self.via)
+            return f"{self.path} waits for {through}, which would wait for {self.path} for ever: tell, do not ask"
         return f"{self.path} asks itself inside a handler and would wait for ever: call the method, or tell"
+
+
+class MailboxFull(ActorError, TimeoutError):
+    """A told message found no room in the mailbox for `seconds`. It was not sent."""
+
+    def __init__(self, path: str, capacity: int, seconds: float) -> None:
+        super().__init__(path, capacity, seconds)
+        self.path = path
+        self.capacity = capacity
+        self.seconds = seconds
+
+    def __str__(self) -> str:
+        return (
+            f"{self.path} had {self.capacity} messages waiting for {self.seconds:g} s, and no room for another: "
+            f"send less, or set mailbox_capacity"
+        )
 
 
 class NameTaken(ActorError):
@@ -87,8 +113,66 @@ class NameTaken(ActorError):
         return f"{self.path} is the path of a live actor: choose another name, or stop that one first"
 
 
+class NoRoutee(ActorError):
+    """A router has no live actor to pass a message to."""
+
+    def __init__(self, message_type: str) -> None:
+        super().__init__(message_type)
+        self.message_type = message_type
+
+    def __str__(self) -> str:
+        return f"no live actor is left behind the router for {self.message_type}: add one"
+
+
+class Overflowed(ActorError):
+    """A subscription with the policy `fail` found its buffer full, and ended."""
+
+    def __init__(self, capacity: int, missed: int) -> None:
+        super().__init__(capacity, missed)
+        self.capacity = capacity
+        self.missed = missed
+
+    def __str__(self) -> str:
+        return f"the subscriber is too slow: {self.capacity} events were waiting for it when another came"
+
+
 class Rejected(ActorError):
     """Raise it in a handler to refuse a message: the asker alone gets it, and the actor goes on."""
+
+
+class StartTimeout(ActorError, TimeoutError):
+    """An actor did not start within its `start_timeout`."""
+
+    def __init__(self, path: str, seconds: float) -> None:
+        super().__init__(path, seconds)
+        self.path = path
+        self.seconds = seconds
+
+    def __str__(self) -> str:
+        return f"{self.path} did not start within {self.seconds:g} s"
+
+
+class StashFull(ActorError):
+    """An actor has put as many messages aside as its mailbox may hold."""
+
+    def __init__(self, path: str, capacity: int) -> None:
+        super().__init__(path, capacity)
+        self.path = path
+        self.capacity = capacity
+
+    def __str__(self) -> str:
+        return f"{self.path} has put {self.capacity} messages aside, and may not put aside more: unstash some"
+
+
+class SystemCrashed(ActorError):
+    """The system ended because of an error that nobody below could handle; the cause is that error."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"the system crashed: {self.reason}"
 
 
 class Unhandled(ActorError):

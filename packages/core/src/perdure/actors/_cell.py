@@ -1,27 +1,43 @@
 """The running actor: what stays when the instance inside is replaced.
 
-An idle cell has no task and no queue. The first message makes both; the task takes messages until none is left and
-ends. All of an actor's code runs in that task, one message at a time, so nothing here needs a lock.
+An idle cell has no task and no queue. When there is something to do it is scheduled, once, and takes turns: each
+handles one message, or changes the life of the actor (a start, a restart, an end). Turns never overlap, so all of an
+actor's own code runs one thing at a time and nothing here needs a lock.
 
-A cell is `live` from its making until it is `closed`. While a life ends (a stop or a passivation), messages are still
-accepted: after a stop they are answered with `ActorStopped`, after a passivation the cell begins a new life for them.
-So there is one instance of a path at any time, and nobody has to wait for the old one to be over.
+A cell is live from its making until it is `closed`. While a life ends (a stop or a passivation), messages are still
+accepted: after a stop they are answered with `ActorStopped`, but for critical ones, which are handled; after a
+passivation the cell begins a new life for them. So there is one instance of a path at any time, and nobody has to wait
+for the old one to be over.
+
+An end comes in this order: the message in hand, the critical messages, the children (all at once), the hook `stopping`.
+A restart: the children, the hook `restarting` of the old instance, `started` of the new one. What a parent decides of a
+child it has said beforehand, as data, so no failure ever waits for a busy parent.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
-from enum import Enum
-from typing import TYPE_CHECKING, Any
+import math
+from collections.abc import Coroutine, Iterable, Iterator
+from contextvars import Context as Variables
+from enum import IntEnum
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from perdure.actors._actor import Actor
+from perdure.actors._belongings import Belongings
+from perdure.actors._clock import Pause, Timer
 from perdure.actors._context import Context
+from perdure.actors._current import current
 from perdure.actors._mailbox import Envelope, Mailbox
+from perdure.actors._message import Message
+from perdure.actors._path import ActorPath
 from perdure.actors._ref import ActorRef
-from perdure.actors._supervision import Failures
-from perdure.errors import ActorStopped, Rejected, Unhandled
+from perdure.actors._signals import Failed, Passivated, Restarted, Started, Stopped, StopReason
+from perdure.actors._supervision import AllForOne, Directive, Escalate, Failures, Restart, Resume, directive
+from perdure.actors._timers import ActorTimer, ReceiveTimeout
+from perdure.errors import ActorStopped, Rejected, StartTimeout, Unhandled
 
 if TYPE_CHECKING:
     from perdure.actors._props import Props
@@ -30,173 +46,280 @@ if TYPE_CHECKING:
 _log = logging.getLogger("perdure.actors")
 
 
-class End(Enum):
-    """How the present life of a cell is to end."""
+class Change(IntEnum):
+    """What is to happen to the present instance; a greater one outdoes the others."""
 
     NONE = 0
-    PASSIVATE = 1
-    STOP = 2
+    RESTART = 1
+    FAIL = 2
+    PASSIVATE = 3
+    STOP = 4
 
 
 class Cell:
-    """One actor of a system: its mailbox, its instance and its task, each there only while needed."""
+    """One actor of a system."""
+
+    GRACE: ClassVar[float] = 1.0  # seconds that a cancelled actor has to end
 
     __slots__ = (
         "_actor",
+        "_belongings",
+        "_change",
         "_context",
-        "_ending",
+        "_deadline",
+        "_error",
         "_failures",
+        "_first",
+        "_in_hand",
+        "_late",
         "_mailbox",
         "_over",
         "_pause",
+        "_reason",
+        "_scheduled",
         "_started",
         "_task",
         "closed",
         "key",
+        "parent",
         "path",
         "props",
         "rested_at",
         "system",
     )
 
-    def __init__(self, system: ActorSystem, path: str, key: str, props: Props) -> None:
+    def __init__(self, system: ActorSystem, parent: Cell | None, path: ActorPath, key: str, props: Props) -> None:
         self.system = system
+        self.parent = parent
         self.path = path
         self.key = key
         self.props = props
         self.closed = False
         self.rested_at = 0.0
         self._actor: Actor | None = None
+        self._belongings: Belongings | None = None
+        self._change = Change.NONE
         self._context = Context(self)
-        self._ending = End.NONE
+        self._deadline: tuple[float, Timer] | None = None
+        self._error: BaseException | None = None
         self._failures: Failures | None = None
+        self._first: Envelope | None = None  # most messages find their actor idle, and never see a queue
+        self._in_hand: Envelope | None = None
+        self._late = False
         self._mailbox: Mailbox | None = None
         self._over: asyncio.Future[None] | None = None
-        self._pause: asyncio.Future[None] | None = None
+        self._pause: Pause | None = None
+        self._reason = StopReason.STOPPED
+        self._scheduled = False
         self._started: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
         return f"<Cell {self.path}>"
 
-    # What refs and the system call.
+    # What refs, contexts and the system call.
 
     def ref(self) -> ActorRef:
         return ActorRef(self.system, self.path, self.key, self.props, self)
 
     @property
     def idle(self) -> bool:
-        """True while the instance waits for messages."""
-        return self._task is None
+        """True while the instance waits for messages and may be put away."""
+        return not (self._scheduled or self._belongings)
 
     @property
     def is_running_here(self) -> bool:
-        """True when called from this actor's own code."""
+        """True when called from this actor's own code, not from a task that it has started."""
         return self._task is not None and self._task is asyncio.current_task(self.system.loop)
+
+    @property
+    def is_ending(self) -> bool:
+        """True from the moment when a stop was asked for."""
+        return self.closed or self._change is Change.STOP
+
+    @property
+    def in_hand(self) -> Envelope | None:
+        """The message that is being handled, unless it was put aside."""
+        return self._in_hand
+
+    def own(self) -> Belongings:
+        if self._belongings is None:
+            self._belongings = Belongings()
+        return self._belongings
+
+    def children(self) -> list[Cell]:
+        return list(self._belongings.children.values()) if self._belongings is not None else []
 
     def post(self, envelope: Envelope) -> asyncio.Future[None] | None:
         """Hand an envelope to the actor; where there is no room, park it and return the future of its admission."""
-        if self._task is None:
-            self._wake(envelope)
+        if not self._scheduled:
+            self._first = envelope
+            self._scheduled = True
+            self.system.dispatcher.schedule(self)
             return None
-        if self._task.done():  # somebody cancelled it before its first step
-            self._wake()
-        mailbox = self._mailbox
-        if mailbox is None:
-            mailbox = self._mailbox = Mailbox(self.props.actor_type.mailbox_capacity)
-        return None if mailbox.offer(envelope) else mailbox.park(envelope)
+        mailbox = self._queue()
+        if mailbox.offer(envelope):
+            return None
+        if envelope.sender is self and self._task is not None:  # it would wait for itself to make room
+            mailbox.push(envelope)
+            return None
+        return mailbox.park(envelope)
+
+    def post_own(self, message: Message[Any], context: Variables) -> Envelope:
+        """Hand over what the actor is to hear, room or not."""
+        envelope = Envelope(message, None, None, context)
+        if self.closed:
+            self._refuse([envelope], ActorStopped(self.path))
+        elif self._scheduled:
+            self._queue().push(envelope)
+        else:
+            self.post(envelope)
+        return envelope
+
+    def holds(self, envelope: Envelope) -> bool:
+        """Tell whether an envelope still waits for its turn."""
+        return self._first is envelope or (self._mailbox is not None and envelope in self._mailbox)
+
+    def put_aside(self) -> Envelope:
+        """Take the message in hand from its turn: it is not answered when that ends. Raises `RuntimeError`."""
+        envelope, self._in_hand = self._in_hand, None
+        if envelope is None:
+            raise RuntimeError(f"{self.path} has no message in hand: it was put aside before, or none is being handled")
+        return envelope
+
+    def unstash(self) -> None:
+        """Queue what was stashed before all others."""
+        if self._belongings is not None and self._belongings.stash:
+            self._queue().put_first(self._belongings.stash)
+            self._belongings.stash.clear()
+            self._schedule()
 
     def start(self) -> asyncio.Future[None]:
         """Begin the first life; the future fails with what made the start fail."""
         self._started = self.system.loop.create_future()
-        self._wake()
+        self._schedule()
         return self._started
 
-    def stop(self) -> asyncio.Future[None]:
-        """End this life after the message in hand; the future is done when it is all over."""
+    def over(self) -> asyncio.Future[None]:
+        """Return the future that is done when it is all over."""
         if self._over is None:
             self._over = self.system.loop.create_future()
-        if self.closed:
-            _settle(self._over, None)
-            return self._over
-        self._ending = End.STOP
-        _settle(self._pause, None)
-        if self._task is None or self._task.done():
-            self._wake()
+            if self.closed:
+                self._over.set_result(None)
         return self._over
+
+    def stop(self, deadline: float = math.inf) -> asyncio.Future[None]:
+        """End this life, by a time at the latest; the future is done when it is all over."""
+        if not self.closed:
+            self._change = Change.STOP
+            seconds = self.system.stop_timeout
+            if self.props.actor_type.stop_timeout is not None:
+                seconds = min(seconds, self.props.actor_type.stop_timeout)
+            self._end_by(min(deadline, self.system.clock.monotonic() + seconds))
+            if self._pause is not None:
+                self._pause.end()
+            self._schedule()
+        return self.over()
+
+    def restart(self, error: BaseException) -> None:
+        """Replace the instance after the message in hand: a sibling has failed."""
+        self._change_to(Change.RESTART, error)
+
+    def fail(self, error: BaseException) -> None:
+        """Fail, after the message in hand, with the error of a child."""
+        self._change_to(Change.FAIL, error)
 
     def passivate(self) -> None:
         """Put an idle instance away; the next message begins a new life."""
-        if self._task is not None or self.closed:
+        if not self.idle or self.closed:
             return
-        self._ending = End.PASSIVATE
+        self._change = Change.PASSIVATE
         if self._actor is None or type(self._actor).stopping is Actor.stopping:
             self._close()
         else:
-            self._wake()
+            self._schedule()
 
-    def cancel(self) -> None:
-        """Cancel whatever the actor does: the deadline of a stop is over."""
-        if self._task is not None:
-            self._task.cancel()
+    # What the dispatcher calls.
 
-    # The actor's task.
+    def turn(self, runner: asyncio.Task[None]) -> tuple[Variables, Coroutine[Any, Any, None]]:
+        """Return what is to be done next, and the context variables to do it in."""
+        self._task = runner
+        if self._change is Change.STOP:
+            self._sift()
+        if self._belongings is not None:
+            self._belongings.heard()
+        if self._actor is not None and (
+            self._change is Change.NONE or (self._change is Change.STOP and self._has_mail())
+        ):
+            envelope = self._in_hand = self._take()
+            return envelope.context, self._handle(envelope)
+        first = self._first
+        return (self.system.context if first is None else first.context).copy(), self._change_life()
 
-    def _wake(self, envelope: Envelope | None = None) -> None:
-        system = self.system
-        self._task = system.loop.create_task(self._run(envelope), context=system.context.copy())
+    def ended_turn(self) -> bool:
+        """Note the end of a turn, and tell whether there is to be another."""
+        self._task = self._in_hand = None
+        if self.closed:
+            return False
+        if self._change is not Change.NONE or self._has_mail():
+            return True
+        self._scheduled = False
+        self._mailbox = None
+        self.rested_at = self.system.clock.monotonic()
+        if self._belongings is not None:
+            self._await_silence(self._belongings)
+        if self.props.virtual and self.system.live > self.system.max_live:
+            self.passivate()  # all the others are busy, or they would have gone before
+        return False
 
-    async def _run(self, envelope: Envelope | None) -> None:
-        """Live until there is nothing to do; where a passivation is overtaken by messages, live again.
+    def break_off(self, error: BaseException) -> None:
+        """Answer everybody at once, without awaiting: the turn was cancelled, or the process is ending."""
+        if self._in_hand is not None:
+            self._in_hand.fail(ActorStopped(self.path, f"ended by {type(error).__name__}"))
+        if not self.closed:
+            self._reason = StopReason.CANCELLED
+            self._change = Change.STOP
+            _settle(self._started, ActorStopped(self.path, f"its start was ended by {type(error).__name__}"))
+            self._close()
 
-        The first envelope never sees the mailbox: most messages find their actor idle.
-        """
+    # Messages.
+
+    def _schedule(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            self.system.dispatcher.schedule(self)
+
+    def _queue(self) -> Mailbox:
+        if self._mailbox is None:
+            self._mailbox = Mailbox(self.props.actor_type.mailbox_capacity)
+        return self._mailbox
+
+    def _has_mail(self) -> bool:
+        return self._first is not None or bool(self._mailbox)
+
+    def _take(self) -> Envelope:
+        envelope = self._first
+        if envelope is None:
+            return self._queue().take()
+        self._first = None
+        return envelope
+
+    def _take_all(self) -> Iterator[Envelope]:
+        if self._first is not None:
+            yield self._take()
+        if self._mailbox is not None:
+            yield from self._mailbox.drain()
+
+    async def _handle(self, envelope: Envelope) -> None:
+        current.set(self)
         try:
-            while not self.closed:
-                if self._actor is None and self._ending is End.NONE and (error := await self._begin()) is not None:
-                    self._refuse([envelope] if envelope is not None else (), error)
-                    self._refuse_queued(error)
-                    envelope = None
-                while self._ending is End.NONE and (envelope is not None or self._mailbox):
-                    if envelope is None:
-                        envelope = self._mailbox.take()  # type: ignore[union-attr]
-                    try:
-                        reply = await self._actor._receive(envelope.message, self._context)  # type: ignore[union-attr]
-                    except BaseException as error:
-                        await self._fail(envelope, error)
-                    else:
-                        self._answer(envelope, reply)
-                    envelope = None
-                if self._ending is End.NONE:
-                    return self._rest()
-                if envelope is not None:
-                    self._refuse([envelope], ActorStopped(self.path))
-                    envelope = None
-                await self._finish()
+            reply = await self._actor._receive(envelope.message, self._context)  # type: ignore[union-attr]
+            if type(reply) is CoroutineType:
+                raise _not_awaited(self.path, reply)
         except BaseException as error:
-            self._break(envelope, error)
-            raise
-
-    async def _begin(self) -> Exception | None:
-        """Make the first instance of this life; where that fails, end it, and return the reason for all who wait."""
-        try:
-            await self._incarnate()
-        except Exception as error:
-            self._ending = End.STOP
-            _settle(self._started, error)
-            return error
-        _settle(self._started, None)
-        return None
-
-    async def _incarnate(self) -> None:
-        actor = self.props.create()
-        await actor._prepare(self._context)
-        await actor.started(self._context)
-        self._actor = actor
-
-    def _answer(self, envelope: Envelope, reply: object) -> None:
+            return await self._fail(error)
         asker = envelope.reply
-        if asker is None or asker.done():
+        if asker is None or asker.done() or self._in_hand is not envelope:
             return
         if reply is None and envelope.message._needs_reply:
             kind = type(envelope.message)
@@ -204,112 +327,290 @@ class Cell:
         else:
             asker.set_result(reply)
 
-    async def _fail(self, envelope: Envelope, error: BaseException) -> None:
-        """Tell the asker what happened, and do as supervision says; go on with what is not the actor's to handle."""
-        if isinstance(error, Rejected):
-            if envelope.reply is None:
-                _log.info("%s rejected %s: %s", self.path, type(envelope.message).__name__, error)
-            return envelope.fail(error)
-        if isinstance(error, asyncio.CancelledError):
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                envelope.fail(ActorStopped(self.path, "cancelled while it handled the message"))
-                raise error
-            envelope.fail(ActorStopped(self.path, "something that the handler awaited was cancelled"))
-        elif isinstance(error, Exception):
-            envelope.fail(error)
-        else:
-            envelope.fail(ActorStopped(self.path, f"the process is ending: {type(error).__name__}"))
-            raise error
-        if envelope.reply is None:
-            _log.error("%s failed on %s", self.path, type(envelope.message).__name__, exc_info=error)
-        await self._restart(error)
+    def _sift(self) -> None:
+        """Of what is queued at a stop, keep what is critical, and answer the rest."""
+        envelopes = list(self._take_all())
+        if self._belongings is not None:
+            envelopes[:0] = self._belongings.stash
+            self._belongings.stash.clear()
+        works = self._actor is not None and self._reason is StopReason.STOPPED and not self._late
+        kept = [envelope for envelope in envelopes if works and envelope.message._critical]
+        if kept:
+            self._queue().put_first(kept)
+        if len(kept) < len(envelopes):
+            self._refuse([envelope for envelope in envelopes if envelope not in kept], self._gone())
 
-    async def _restart(self, error: BaseException) -> None:
-        """Replace the instance, again where it does not start, or end this life, as supervision says."""
-        if self._failures is None:
-            self._failures = Failures()
-        while True:
-            delay = self._failures.delay(self.props.actor_type.supervision, self.system.clock.monotonic())
-            if delay is None:
-                _log.error("%s is stopped by its supervision", self.path, exc_info=error)
-                self._ending = End.STOP
-                reason = f"its supervision stopped it after {type(error).__name__}: {error}"
-                return self._refuse_queued(ActorStopped(self.path, reason))
-            self._actor = None
-            if delay > 0:
-                await self._wait(delay)
-            if self._ending is not End.NONE:
-                return
-            try:
-                return await self._incarnate()
-            except Exception as again:
-                _log.error("%s could not be restarted", self.path, exc_info=again)
-                error = again
-
-    async def _wait(self, seconds: float) -> None:
-        """Sleep, but not through a stop."""
-        pause = self._pause = self.system.loop.create_future()
-        clock = self.system.clock
-        timer = clock.call_at(clock.monotonic() + seconds, lambda: _settle(pause, None))
-        try:
-            await pause
-        finally:
-            timer.cancel()
-            self._pause = None
-
-    async def _finish(self) -> None:
-        """End this life: the last hook, then the answers to whoever still waits."""
-        actor, self._actor = self._actor, None
-        if actor is not None:
-            try:
-                await actor.stopping(self._context)
-            except Exception as error:
-                _log.error("%s failed while stopping", self.path, exc_info=error)
-        if self._ending is End.PASSIVATE and self._mailbox:
-            self._ending = End.NONE
-        else:
-            self._close()
-
-    def _rest(self) -> None:
-        """Be idle, with nothing but the instance."""
-        self._mailbox = None
-        self._task = None
-        self.rested_at = self.system.clock.monotonic()
-        if self.props.virtual and self.system.live > self.system.max_live:
-            self.passivate()  # all the others are busy, or they would have gone before
-
-    def _break(self, envelope: Envelope | None, error: BaseException) -> None:
-        """Answer everybody at once, without awaiting: the task is cancelled, or the process is ending."""
-        self._ending = End.STOP
-        if envelope is not None:
-            envelope.fail(ActorStopped(self.path))
-        if not self.closed:
-            _settle(self._started, ActorStopped(self.path, f"its start was ended by {type(error).__name__}"))
-            self._close()
-
-    def _close(self) -> None:
-        self.closed = True
-        self._actor = None
-        self._task = None
-        self._refuse_queued(ActorStopped(self.path))
-        self.system._forget(self)
-        _settle(self._started, ActorStopped(self.path, "it was stopped before it started"))
-        _settle(self._over, None)
-
-    def _refuse_queued(self, error: Exception) -> None:
-        """Answer everything that is queued or parked with `error`."""
-        if self._mailbox is not None:
-            self._refuse(self._mailbox.drain(), error)
-
-    def _refuse(self, envelopes: Iterable[Envelope], error: Exception) -> None:
+    def _refuse(self, envelopes: Iterable[Envelope], error: BaseException) -> None:
         """Answer envelopes with `error`; log what nobody waits for."""
         lost = 0
         for envelope in envelopes:
             lost += envelope.reply is None
             envelope.fail(error)
+            self.system._dead(envelope.message, self.path, envelope.sender, str(error))
         if lost:
             _log.warning("%s: %d told messages were not handled: %s", self.path, lost, error)
+
+    def _gone(self) -> ActorStopped:
+        if self._error is None:
+            return ActorStopped(self.path)
+        return ActorStopped(self.path, f"its supervision stopped it after {type(self._error).__name__}: {self._error}")
+
+    def _await_silence(self, own: Belongings) -> None:
+        if own.receive_timeout is not None:
+            ActorTimer(self, ReceiveTimeout, ReceiveTimeout(), own.receive_timeout)
+
+    # Failures.
+
+    async def _fail(self, error: BaseException) -> None:
+        """Tell the asker what happened, and do as supervision says; go on with what is not the actor's to handle."""
+        envelope = self._in_hand
+        told: BaseException = error
+        if isinstance(error, asyncio.CancelledError):
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                if envelope is not None:
+                    envelope.fail(ActorStopped(self.path, "cancelled while it handled the message"))
+                raise error
+            told = ActorStopped(self.path, "something that the handler awaited was cancelled")
+        elif not isinstance(error, Exception):
+            if envelope is not None:
+                envelope.fail(ActorStopped(self.path, f"the process is ending: {type(error).__name__}"))
+            raise error
+        if envelope is not None:
+            envelope.fail(told)
+        unheard = envelope is None or envelope.reply is None
+        if isinstance(error, Rejected):
+            if unheard and envelope is not None:
+                _log.info("%s rejected %s: %s", self.path, type(envelope.message).__name__, error)
+            return
+        if unheard:
+            what = "a message" if envelope is None else type(envelope.message).__name__
+            _log.error("%s failed on %s", self.path, what, exc_info=error)
+        self._in_hand = None
+        self.system._happened(Failed, self, error)
+        await self._supervise(error)
+
+    async def _supervise(self, error: BaseException) -> None:
+        """Go on, replace the instance, or end this life, as supervision says."""
+        failure: BaseException | None = error
+        while failure is not None and self._change is not Change.STOP:
+            what = directive(self.props.supervision, failure)
+            if isinstance(what, Resume) and self._actor is not None:
+                return
+            delay = self._delay(what)
+            if isinstance(self.props.supervision, AllForOne) and self.parent is not None:
+                self._share(failure, delay)
+            if delay is not None:
+                failure = await self._restart(failure, delay)
+            else:
+                return self._die(failure, escalate=isinstance(what, Escalate))
+
+    def _delay(self, what: Directive) -> float | None:
+        """Return how long to wait before a restart; None when there is to be none."""
+        if not isinstance(what, Restart):
+            return None
+        if self._failures is None:
+            self._failures = Failures()
+        return self._failures.delay(what, self.system.clock.monotonic(), self.system.random())
+
+    def _share(self, error: BaseException, delay: float | None) -> None:
+        """Have the siblings restart or stop as well."""
+        assert self.parent is not None
+        for sibling in self.parent.children():
+            if sibling is not self and delay is not None:
+                sibling.restart(error)
+            elif sibling is not self:
+                sibling.stop()
+
+    def _die(self, error: BaseException, *, escalate: bool) -> None:
+        _log.error("%s is stopped by its supervision", self.path, exc_info=error)
+        self._change = Change.STOP
+        self._reason = StopReason.FAILED
+        self._error = error
+        self._sift()
+        if escalate and self.parent is not None:
+            self.parent.fail(error)
+        elif escalate:
+            self.system.crash(error)
+
+    async def _restart(self, error: BaseException, delay: float) -> BaseException | None:
+        """Replace the instance, after a pause; return what the start of the new one raised."""
+        await self._leave("restarting", error)
+        if delay > 0:
+            await self._wait(delay)
+        if self._change is Change.STOP:
+            return None
+        try:
+            await self._incarnate()
+        except Exception as again:
+            _log.error("%s could not be restarted", self.path, exc_info=again)
+            self.system._happened(Failed, self, again)
+            return again
+        self.system._happened(Restarted, self, error)
+        return None
+
+    async def _wait(self, seconds: float) -> None:
+        """Sleep, but not through a stop."""
+        self._pause = Pause(self.system.clock, seconds)
+        try:
+            await self._pause
+        finally:
+            self._pause = None
+
+    # Lives.
+
+    def _change_to(self, change: Change, error: BaseException) -> None:
+        if change > self._change and not self.closed:
+            self._change = change
+            self._error = error
+            self._schedule()
+
+    async def _change_life(self) -> None:
+        current.set(self)
+        change, error = self._change, self._error
+        if change in (Change.RESTART, Change.FAIL) and error is not None:
+            self._change, self._error = Change.NONE, None
+            if change is Change.RESTART:
+                again = await self._restart(error, 0)
+                if again is not None:
+                    await self._supervise(again)
+            else:
+                self.system._happened(Failed, self, error)
+                await self._supervise(error)
+        elif change is Change.NONE:
+            await self._begin()
+        else:
+            await self._finish()
+
+    async def _begin(self) -> None:
+        """Make the first instance of this life; where that fails, end it with the reason for all who wait."""
+        try:
+            await self._incarnate()
+        except Exception as error:
+            self._change = Change.STOP
+            self._reason = StopReason.FAILED
+            _settle(self._started, error)
+            self._refuse(self._take_all(), error)
+            self.system._happened(Failed, self, error)
+        else:
+            _settle(self._started, None)
+            self.system._happened(Started, self)
+
+    async def _incarnate(self) -> None:
+        """Make and start an instance. Raises what its start raises, and leaves nothing of it behind."""
+        actor = self.props.create()
+        seconds = self.props.actor_type.start_timeout
+        if seconds is None:
+            return await self._start(actor)
+        start = self.system.loop.create_task(self._start(actor))
+        clock = self.system.clock
+        timer = clock.call_at(clock.monotonic() + seconds, start.cancel)
+        try:
+            await start
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            raise StartTimeout(self.path, seconds) from None
+        finally:
+            timer.cancel()
+
+    async def _start(self, actor: Actor) -> None:
+        await actor._prepare(self._context)
+        self._actor = actor
+        try:
+            await actor.started(self._context)
+        except BaseException:
+            await self._leave("stopping")
+            raise
+        self.unstash()
+
+    async def _finish(self) -> None:
+        """End this life."""
+        await self._leave("stopping")
+        if self._change is Change.PASSIVATE and self._has_mail():
+            self._change = Change.NONE
+        else:
+            self._close()
+
+    async def _leave(self, hook: str, *arguments: object) -> None:
+        """Part with the instance: its children, its timers and tasks, its last hook."""
+        await self._give_up_belongings()
+        actor, self._actor = self._actor, None
+        if actor is None or self._late:
+            return
+        try:
+            await getattr(actor, hook)(self._context, *arguments)
+        except Exception as error:
+            _log.error("%s failed while %s", self.path, hook, exc_info=error)
+        await self._give_up_belongings()  # the hook may have made new ones
+
+    async def _give_up_belongings(self) -> None:
+        if self._belongings is not None:
+            self._belongings.drop()
+            if self._belongings.children:
+                await self._stop_children()
+
+    async def _stop_children(self) -> None:
+        """Stop the children at the same time. They have deadlines, so nothing cuts this short."""
+        deadline = self._deadline[0] if self._deadline is not None else math.inf
+        task, self._task = self._task, None
+        try:
+            await asyncio.wait([child.stop(deadline) for child in self.children()])
+        finally:
+            self._task = task
+
+    def _close(self) -> None:
+        if self.closed:  # it was left to itself, and has come to its end after all
+            return
+        self.closed = True
+        self._actor = None
+        self._task = None
+        if self._deadline is not None:
+            self._deadline[1].cancel()
+        for child in self.children():  # only where an end was cut short
+            child.stop(self.system.clock.monotonic())
+        self._refuse(self._take_all(), self._gone())
+        if self._belongings is not None:
+            self._belongings.drop()
+            self._refuse(self._belongings.stash, self._gone())
+        if self._change is Change.PASSIVATE:
+            self.system._forget(self, None)
+            self.system._happened(Passivated, self)
+        else:
+            self.system._forget(self, self._reason, self._error)
+            self.system._happened(Stopped, self, self._reason, self._error)
+        _settle(self._started, ActorStopped(self.path, "it was stopped before it started"))
+        _settle(self._over, None)
+
+    # Deadlines.
+
+    def _end_by(self, when: float) -> None:
+        if self._deadline is not None:
+            if self._deadline[0] <= when:
+                return
+            self._deadline[1].cancel()
+        self._deadline = (when, self.system.clock.call_at(when, self._overdue))
+
+    def _overdue(self) -> None:
+        _log.warning("%s did not stop in time and is cancelled", self.path)
+        self._cut_short()
+        clock = self.system.clock
+        when = clock.monotonic() + self.GRACE
+        self._deadline = (when, clock.call_at(when, self._abandon))
+
+    def _cut_short(self) -> None:
+        self._late = True
+        if self._pause is not None:
+            self._pause.end()
+        for child in self.children():
+            child._cut_short()
+        if self._task is not None:
+            self._task.cancel()
+
+    def _abandon(self) -> None:
+        _log.error("%s does not end, though it was cancelled: it is left to itself", self.path)
+        self.break_off(TimeoutError())
 
 
 def _settle(future: asyncio.Future[None] | None, error: Exception | None) -> None:
@@ -320,6 +621,11 @@ def _settle(future: asyncio.Future[None] | None, error: Exception | None) -> Non
         future.set_result(None)
     else:
         future.set_exception(error)
+
+
+def _not_awaited(path: str, reply: CoroutineType[Any, Any, Any]) -> TypeError:
+    reply.close()
+    return TypeError(f"{path}: the handler returned the coroutine {reply.__qualname__}: did it forget to await it?")
 
 
 def _type_name(hint: Any) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Generator
+from typing import Any, Protocol
 
 
 class Timer(Protocol):
@@ -39,3 +39,26 @@ class SystemClock:
 
     def call_at(self, when: float, callback: Callable[[], object]) -> Timer:
         return asyncio.get_running_loop().call_later(when - time.monotonic(), callback)
+
+
+class Pause:
+    """A wait for some seconds of a clock; it may be ended before."""
+
+    __slots__ = ("_timer", "over")
+
+    def __init__(self, clock: Clock, seconds: float) -> None:
+        self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done when the seconds are over or the pause was ended."""
+        self._timer = clock.call_at(clock.monotonic() + seconds, self.end)
+
+    def end(self) -> None:
+        """Wait no longer. May be called again."""
+        self._timer.cancel()
+        if not self.over.done():
+            self.over.set_result(None)
+
+    def __await__(self) -> Generator[Any, None, None]:
+        try:
+            yield from self.over
+        finally:
+            self._timer.cancel()

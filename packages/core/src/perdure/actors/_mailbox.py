@@ -2,25 +2,37 @@
 
 What finds no room is parked in a second queue, in order, and moves up as the actor takes messages out: nobody can
 overtake. A parked tell waits; a parked ask waits for its reply anyway. Whoever gives up while parked was never queued.
+What the system itself has to say (a timer, a termination) is never parked.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
+from contextvars import Context
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from perdure.actors._message import Message
 
+if TYPE_CHECKING:
+    from perdure.actors._cell import Cell
+
 
 class Envelope(msgspec.Struct, frozen=True, eq=False, gc=False):
-    """A message under way, and where its reply goes (None: nowhere)."""
+    """A message under way.
+
+    `reply`: where its reply goes, or None. `sender`: the actor that sent it, or None. `context`: a copy of the sender's
+    context variables, in which it is handled. `blocks`: the sender handles nothing until the reply is there.
+    """
 
     message: Message[Any]
     reply: asyncio.Future[Any] | None
+    sender: Cell | None
+    context: Context
+    blocks: bool = False
 
     def fail(self, error: BaseException) -> None:
         if self.reply is not None and not self.reply.done():
@@ -40,12 +52,23 @@ class Mailbox:
     def __len__(self) -> int:
         return len(self._queue)
 
+    def __contains__(self, envelope: Envelope) -> bool:
+        return envelope in self._queue
+
     def offer(self, envelope: Envelope) -> bool:
         """Queue the envelope if there is room and nobody waits for it."""
         if len(self._queue) >= self._capacity or self._parked:
             return False
         self._queue.append(envelope)
         return True
+
+    def push(self, envelope: Envelope) -> None:
+        """Queue the envelope, whether there is room or not."""
+        self._queue.append(envelope)
+
+    def put_first(self, envelopes: Iterable[Envelope]) -> None:
+        """Queue envelopes before all others, in their order, whether there is room or not."""
+        self._queue.extendleft(reversed(list(envelopes)))
 
     def park(self, envelope: Envelope) -> asyncio.Future[None]:
         """Have the envelope wait for room; the future is done when it is queued, and cancelling it withdraws it."""

@@ -12,10 +12,24 @@ R = TypeVar("R", covariant=True)  # so that a reply may be wanted as anything th
 
 @dataclass_transform(frozen_default=True, field_specifiers=(msgspec.field,))
 class _MessageMeta(msgspec.StructMeta):
-    """Notes, once for each message type, what reply it promises."""
+    """Notes, once for each message type, what reply it promises and whether it is critical."""
 
-    def __init__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any) -> None:
+    def __new__(
+        mcls,
+        name: str,
+        bases: tuple[type, ...],
+        namespace: dict[str, Any],
+        critical: bool | None = None,
+        **options: Any,
+    ) -> _MessageMeta:
+        return super().__new__(mcls, name, bases, namespace, **options)
+
+    def __init__(
+        cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], critical: bool | None = None, **options: Any
+    ) -> None:
         super().__init__(name, bases, namespace)
+        if critical is not None:
+            cls._critical = critical
         for base in namespace.get("__orig_bases__", ()):
             origin = get_origin(base)
             if isinstance(origin, _MessageMeta):
@@ -27,9 +41,11 @@ class _MessageMeta(msgspec.StructMeta):
 class Message(msgspec.Struct, Generic[R], frozen=True, metaclass=_MessageMeta):
     """A request whose reply is an `R`: `class Deposit(Message[int])`. With `Message[None]` no reply is promised.
 
-    A frozen msgspec struct: fields are declared as in a dataclass, and match positionally.
+    A frozen msgspec struct: fields are declared as in a dataclass, and match positionally. A message type that is
+    `critical` (`class Flush(Message[None], critical=True)`) is still handled when it is queued at a stop.
     """
 
+    _critical: ClassVar[bool] = False
     _reply_type: ClassVar[Any] = Any
     _needs_reply: ClassVar[bool] = False
 

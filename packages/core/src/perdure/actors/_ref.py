@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from perdure.actors._current import current
 from perdure.actors._mailbox import Envelope
 from perdure.actors._message import Message
-from perdure.errors import AskedItself, AskTimeout
+from perdure.actors._path import ActorPath
+from perdure.actors._streams import Overflow, Subscription
+from perdure.errors import ActorStopped, AskedItself, AskTimeout, MailboxFull
 
 if TYPE_CHECKING:
     from perdure.actors._cell import Cell
@@ -26,7 +30,7 @@ class ActorRef:
 
     __slots__ = ("_cell", "_props", "_system", "key", "path")
 
-    def __init__(self, system: ActorSystem, path: str, key: str, props: Props, cell: Cell | None) -> None:
+    def __init__(self, system: ActorSystem, path: ActorPath, key: str, props: Props, cell: Cell | None) -> None:
         self._system = system
         self._props = props
         self._cell = cell
@@ -34,7 +38,7 @@ class ActorRef:
         self.key = key
 
     def __repr__(self) -> str:
-        return f"ActorRef({self.path!r})"
+        return f"ActorRef({str(self.path)!r})"
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, ActorRef):
@@ -48,16 +52,19 @@ class ActorRef:
         """Send `message` and return the reply of its handler.
 
         Raises what the handler raised; `AskTimeout` after `timeout` seconds (by default the system's `ask_timeout`),
-        and then the message may still be handled; `ActorStopped` when the actor is over; `AskedItself`.
+        and then the message may still be handled; `ActorStopped` when the actor is over; `AskedItself` where an actor
+        would wait for itself, at first or at second hand.
         """
         cell = self._live_cell(message)
-        if cell.is_running_here:
-            raise AskedItself(self.path)
+        sender = current.get()
+        blocks = sender is not None and sender.is_running_here
+        if blocks:
+            _check_waits(sender, cell)
         system = self._system
         seconds = system.ask_timeout if timeout is None else timeout
         reply: asyncio.Future[R] = system.loop.create_future()
         system.deadlines.add(reply, seconds)
-        admitted = cell.post(Envelope(message, reply))
+        admitted = cell.post(Envelope(message, reply, sender, copy_context(), blocks))
         try:
             return await reply
         except AskTimeout as error:
@@ -69,30 +76,103 @@ class ActorRef:
             if admitted is not None:
                 admitted.cancel()
 
-    async def tell(self, message: Message[Any]) -> None:
-        """Send `message` and forget it; waits for room in the mailbox. Raises `ActorStopped` when the actor is over.
+    async def tell(self, message: Message[Any], *, timeout: float | None = None) -> None:
+        """Send `message` and forget it; waits for room in the mailbox.
 
-        What its handler raises is logged and goes to supervision.
+        Raises `ActorStopped` when the actor is over; `MailboxFull` when there was no room for `timeout` seconds (by
+        default the system's `ask_timeout`). What its handler raises is logged and goes to supervision.
         """
-        admitted = self._live_cell(message).post(Envelope(message, None))
-        if admitted is not None:
+        cell = self._live_cell(message)
+        admitted = cell.post(Envelope(message, None, current.get(), copy_context()))
+        if admitted is None:
+            return
+        system = self._system
+        seconds = system.ask_timeout if timeout is None else timeout
+        system.deadlines.add(admitted, seconds)
+        try:
             await admitted
+        except AskTimeout:
+            raise MailboxFull(self.path, self._props.actor_type.mailbox_capacity, seconds) from None
+        finally:
+            system.deadlines.discard(admitted, seconds)
 
-    async def stop(self) -> None:
-        """Have the actor finish the message in hand and stop; return when it is over. Silent when it is over already.
+    async def stop(self, *, timeout: float | None = None) -> None:
+        """Have the actor finish the message in hand and stop, with its children; return when all of it is over.
 
-        What is queued is answered with `ActorStopped`. An actor reached by `ref` comes back with the next message.
+        Whatever has not ended after `timeout` seconds (by default the system's `stop_timeout`) is cancelled. What is
+        queued is answered with `ActorStopped`, but for critical messages, which are handled. Silent when the actor is
+        over already. An actor reached by `ref` comes back with the next message. An actor that stops itself, or one
+        above it, does not wait.
         """
+        cell = self._present()
+        if cell is None:
+            return
+        over = cell.stop() if timeout is None else cell.stop(self._system.clock.monotonic() + timeout)
+        if not _is_inside(current.get(), cell):
+            await asyncio.shield(over)
+
+    async def closed(self) -> None:
+        """Return when the actor that lives now, if any, is over, its children and its hooks included."""
+        cell = self._present()
+        if cell is not None:
+            await asyncio.shield(cell.over())
+
+    @property
+    def is_live(self) -> bool:
+        """True while the actor is in memory."""
+        return self._present() is not None
+
+    def subscribe(
+        self, *, after: int | None = None, capacity: int = 1024, overflow: Overflow = "drop_oldest"
+    ) -> Subscription[Any]:
+        """Return an async iterator over what the actor publishes from now on, until it stops.
+
+        `capacity` events at most wait to be read; then, as `overflow` says, the oldest or the newest are dropped, and
+        counted, or the iteration fails with `Overflowed`. The actor is never held up.
+
+        With `after`, of a persistent actor: its durable events, as `perdure.persistence.Numbered`, from the first after
+        that sequence number on. The log is replayed, then followed, without a gap and without a duplicate; `capacity`
+        bounds the memory, and nothing overflows, for what was dropped is read from the log again.
+        """
+        return self._system._subscribe(self, after, capacity, overflow)
+
+    def _present(self) -> Cell | None:
         cell = self._system._find(self.path)
         if cell is not None and (self._cell is None or self._props.virtual or cell is self._cell):
-            over = cell.stop()
-            if not cell.is_running_here:
-                await asyncio.shield(over)
+            return cell
+        return None
 
     def _live_cell(self, message: Message[Any]) -> Cell:
         if not isinstance(message, Message):
             raise TypeError(f"{self.path}: a message is an instance of perdure.Message, not {type(message).__name__}")
         cell = self._cell
         if cell is None or cell.closed:
-            cell = self._cell = self._system._activate(self)
+            try:
+                cell = self._cell = self._system._activate(self)
+            except ActorStopped as error:
+                self._system._dead(message, self.path, current.get(), error.reason)
+                raise
         return cell
+
+
+def _check_waits(sender: Cell | None, target: Cell) -> None:
+    """Raise `AskedItself` if `target` waits for what its asker is doing: neither would ever go on."""
+    via: list[str] = []
+    cell = sender
+    while cell is not None and cell is not target:
+        via.append(cell.path)
+        envelope = cell.in_hand
+        if envelope is None or not envelope.blocks or envelope.reply is None or envelope.reply.done():
+            return
+        cell = envelope.sender
+    if cell is target:
+        raise AskedItself(target.path, tuple(reversed(via)))
+
+
+def _is_inside(cell: Cell | None, other: Cell) -> bool:
+    """Tell whether the code of a cell runs that is `other`, or below it."""
+    if cell is None or not cell.is_running_here:
+        return False
+    while cell is not None and cell is not other:
+        cell = cell.parent
+    return cell is other

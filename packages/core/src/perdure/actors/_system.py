@@ -6,29 +6,44 @@ import asyncio
 import contextvars
 import logging
 import math
+import random
 import warnings
+from collections.abc import AsyncIterable, Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import Any, TypeVar
 
 from perdure.actors._actor import Actor
 from perdure.actors._cell import Cell
 from perdure.actors._clock import Clock, SystemClock
+from perdure.actors._current import current
 from perdure.actors._deadlines import Deadlines
+from perdure.actors._dispatcher import Dispatcher
+from perdure.actors._message import Message
 from perdure.actors._passivation import Passivation
+from perdure.actors._path import ActorPath, path_of
 from perdure.actors._props import Props
 from perdure.actors._ref import ActorRef
-from perdure.errors import ActorStopped, AskTimeout, InvalidIdentifier, NameTaken
+from perdure.actors._signals import DeadLetter, StopReason, SystemEvent, Terminated
+from perdure.actors._sinks import Sink
+from perdure.actors._streams import Overflow, Subscription, Topic
+from perdure.actors._supervision import Restart, Supervision
+from perdure.actors._watches import Watches
+from perdure.errors import ActorStopped, AskTimeout, InvalidIdentifier, NameTaken, SystemCrashed
 
 _log = logging.getLogger("perdure.actors")
 Self = TypeVar("Self", bound="ActorSystem")
+E = TypeVar("E")
+T = TypeVar("T")
 
 
 class ActorSystem:
     """Actors of one event loop, from `async with` to its end.
 
-    `ask_timeout`: seconds an `ask` waits by default. `stop_timeout`: seconds that leaving `async with` gives the
-    actors before it cancels them. `passivate_after`: seconds of idleness after which an actor reached by `ref` is put
-    away. `max_live`: how many actors may be live before the longest idle ones are put away; None for no cap.
+    `ask_timeout`: seconds an `ask` waits by default, and a `tell` for room. `stop_timeout`: seconds that a stop, and
+    leaving `async with`, gives the actors before it cancels them. `passivate_after`: seconds of idleness after which an
+    actor reached by `ref` is put away. `max_live`: how many actors may be live before the longest idle ones are put
+    away; None for no cap. `resources`: what actors share, by name, such as a connection pool. `clock` and `seed` are
+    where time and chance come from.
     """
 
     def __init__(
@@ -38,19 +53,35 @@ class ActorSystem:
         stop_timeout: float = 10.0,
         passivate_after: float = 300.0,
         max_live: int | None = None,
+        resources: Mapping[str, object] | None = None,
         clock: Clock | None = None,
+        seed: int | None = None,
     ) -> None:
         self.ask_timeout = ask_timeout
+        self.stop_timeout = stop_timeout
         self.clock: Clock = clock or SystemClock()
         self.context = contextvars.Context()
         self.deadlines = Deadlines(self.clock, AskTimeout)
+        self.dispatcher: Dispatcher
         self.loop: asyncio.AbstractEventLoop
-        self._stop_timeout = stop_timeout
+        self.max_live: float = math.inf if max_live is None else max_live
+        self.random = random.Random(seed).random
+        self.resources: dict[str, object] = dict(resources or {})
+        """What actors share, by name; see `resource`."""
+        self.dead_letters = 0
+        """How many messages could not be handled."""
         self._passivate_after = passivate_after
         self._passivation = Passivation(self.clock)
-        self.max_live: float = math.inf if max_live is None else max_live
         self._cells: dict[str, Cell] = {}
-        self._types: dict[str, type[Actor]] = {}
+        self._types: dict[str, Props] = {}
+        self._events: Topic[SystemEvent] = Topic()
+        self._topics: dict[str, Topic[Any]] = {}
+        self._watches = Watches()
+        self._sinks: list[Sink] = []
+        self._host: asyncio.Task[Any] | None = None
+        self._crash: BaseException | None = None
+        self._closing: asyncio.Task[None] | None = None
+        self._shutdown: asyncio.Future[None] | None = None
         self._state = "new"
 
     async def __aenter__(self: Self) -> Self:
@@ -58,6 +89,9 @@ class ActorSystem:
             raise RuntimeError("a system is entered once; make another")
         self.loop = asyncio.get_running_loop()
         self.context = contextvars.copy_context()
+        self.dispatcher = Dispatcher(self.loop, self.context)
+        self._shutdown = self.loop.create_future()
+        self._host = asyncio.current_task()
         await self._open()
         self._state = "open"
         return self
@@ -65,7 +99,17 @@ class ActorSystem:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self.close()
+        host, self._host = self._host, None
+        crashed = self._crash is not None
+        if crashed and host is not None:
+            host.uncancel()
+        try:
+            await self.close()
+        except asyncio.CancelledError:
+            if not crashed or (host is not None and host.cancelling()):
+                raise
+        if self._crash is not None and (error is None or (crashed and isinstance(error, asyncio.CancelledError))):
+            raise SystemCrashed(f"{type(self._crash).__name__}: {self._crash}") from self._crash
 
     def __del__(self) -> None:
         if getattr(self, "_state", "") == "open":
@@ -73,6 +117,8 @@ class ActorSystem:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._state}, {len(self._cells)} live actors>"
+
+    # Actors.
 
     @property
     def live(self) -> int:
@@ -85,31 +131,153 @@ class ActorSystem:
         The key is any text of 1 to 900 bytes in UTF-8. Raises `InvalidIdentifier`.
         """
         name = actor_type.type_name
-        if self._types.setdefault(name, actor_type) is not actor_type:
-            raise InvalidIdentifier(
-                "type name", name, f"{self._types[name]!r} has it already: set type_name on one of them"
-            )
-        path = f"/{_check_name('type name', name)}/{_check_key(key)}"
-        return ActorRef(self, path, key, Props(actor_type, virtual=True), None)
+        props = self._types.get(name)
+        if props is None:
+            _check_name("type name", name)
+            props = self._types[name] = Props(actor_type, virtual=True)
+        if props.actor_type is not actor_type:
+            rule = f"{props.actor_type!r} has it already: set type_name on one of them"
+            raise InvalidIdentifier("type name", name, rule)
+        return ActorRef(self, path_of(path_of("", name), _check_key(key)), key, props, None)
 
-    async def spawn(self, actor_type: type[Actor], name: str, *arguments: Any, **keywords: Any) -> ActorRef:
+    async def spawn(
+        self,
+        actor_type: type[Actor],
+        name: str,
+        *arguments: Any,
+        supervision: Supervision | None = None,
+        **keywords: Any,
+    ) -> ActorRef:
         """Start an actor now, under `/user/NAME`, and return its ref when it has started.
 
-        Raises what made the start fail, and the name is free again; `NameTaken`; `InvalidIdentifier`.
+        `supervision`, if any, is for this actor in place of its type's. Raises what made the start fail, and the name
+        is free again; `NameTaken`; `InvalidIdentifier`.
         """
-        return await self._spawn(name, Props(actor_type, arguments, keywords))
+        return await self._spawn(None, actor_type, name, arguments, keywords, supervision)
+
+    def find(self, path: str) -> ActorRef | None:
+        """Return the ref of the live actor at a path, if there is one."""
+        cell = self._cells.get(path)
+        return None if cell is None else cell.ref()
+
+    def children(self, path: str) -> list[ActorRef]:
+        """Return the live actors directly below a path, such as `/user` or that of an actor."""
+        cell = self._cells.get(path)
+        if cell is not None:
+            return [child.ref() for child in cell.children()]
+        above = ActorPath(path)
+        return [cell.ref() for cell in self._cells.values() if cell.path.parent == above]
+
+    # Events.
+
+    def events(self, *, capacity: int = 1024, overflow: Overflow = "drop_oldest") -> Subscription[SystemEvent]:
+        """Return an async iterator over what happens to actors from now on: starts, failures, ends, dead letters.
+
+        Its buffer is bounded as in `ActorRef.subscribe`.
+        """
+        return self._events.subscribe(capacity, overflow)
+
+    def sink(
+        self,
+        name: str,
+        events: AsyncIterable[E],
+        deliver: Callable[[E], Awaitable[object]],
+        *,
+        supervision: Supervision | None = None,
+    ) -> Sink:
+        """Have events, such as those of `ActorRef.subscribe`, handed to a function until they end.
+
+        The system owns the sink: it supervises it (see `Sink`; by default a failed event is delivered again), and at
+        its end, when the actors are over, waits until what was published is delivered.
+        """
+        sink = Sink(self, name, events, deliver, supervision or Restart())
+        self._sinks = [known for known in self._sinks if known.is_running]
+        self._sinks.append(sink)
+        return sink
+
+    # What is shared.
+
+    def resource(self, name: str, kind: type[T]) -> T:
+        """Return what is shared under a name. Raises `LookupError` when there is nothing, `TypeError` for another type.
+
+        `system.resources` is the dictionary of all.
+        """
+        if name not in self.resources:
+            known = ", ".join(sorted(self.resources)) or "none"
+            raise LookupError(f"no resource {name!r} is shared: there are {known}")
+        resource = self.resources[name]
+        if not isinstance(resource, kind):
+            raise TypeError(f"the resource {name!r} is a {type(resource).__name__}, not a {kind.__name__}")
+        return resource
+
+    # The end.
+
+    def shutdown(self) -> None:
+        """Ask for a graceful end: whoever awaits `until_shutdown` goes on. May be called again, and by actors."""
+        if self._shutdown is not None and not self._shutdown.done():
+            self._shutdown.set_result(None)
+
+    async def until_shutdown(self) -> None:
+        """Wait until somebody calls `shutdown`. The usual last line of a server's `async with`."""
+        if self._shutdown is None:
+            raise RuntimeError("enter the system first")
+        await asyncio.shield(self._shutdown)
+
+    def crash(self, error: BaseException) -> None:
+        """End the system because of an error: the body of its `async with` is cancelled, and raises `SystemCrashed`."""
+        if self._crash is not None or self._state != "open":
+            return
+        _log.critical("the system crashes", exc_info=error)
+        self._crash = error
+        self.shutdown()
+        if self._host is not None:
+            self._host.cancel()
 
     async def close(self) -> None:
-        """Stop all actors, each after the message in hand, and cancel those that take longer than `stop_timeout`."""
+        """Stop all actors, each after the message in hand, and cancel those that take longer than `stop_timeout`.
+
+        Called by an actor, it does not wait for the end, which would be to wait for itself.
+        """
         if self._state in ("closed", "new"):
             self._state = "closed"
             return
-        self._state = "closing"
+        if self._closing is None:
+            self._state = "closing"
+            self._closing = self.loop.create_task(self._end(), context=self.context.copy())
+        cell = current.get()
+        if cell is None or cell.system is not self or not cell.is_running_here:
+            await _to_the_end(self._closing)
+
+    async def _end(self) -> None:
+        self.shutdown()
+        deadline = self.clock.monotonic() + self.stop_timeout
         try:
-            await self._stop_all()
+            stops = [cell.stop(deadline) for cell in list(self._cells.values()) if cell.parent is None]
+            if stops:
+                await asyncio.wait(stops)
+            await self._drain_sinks(deadline)
+            await self.dispatcher.close()
         finally:
             self._state = "closed"
+            self._events.close()
             await self._close()
+
+    async def _drain_sinks(self, deadline: float) -> None:
+        for topic in self._topics.values():
+            topic.close()
+        self._events.close()
+        timer = self.clock.call_at(deadline, self._cancel_sinks)
+        try:
+            for sink in self._sinks:
+                await sink.closed()
+        finally:
+            timer.cancel()
+
+    def _cancel_sinks(self) -> None:
+        for sink in self._sinks:
+            sink.cancel()
+
+    # What the floor above may do in its own way.
 
     async def _open(self) -> None:
         """Open what the actors stand on; the floor above opens its store here."""
@@ -117,12 +285,36 @@ class ActorSystem:
     async def _close(self) -> None:
         """Close what the actors stood on."""
 
-    async def _spawn(self, name: str, props: Props) -> ActorRef:
-        cell = self._add(f"/user/{_check_name('actor name', name)}", name, props)
+    async def _spawn(
+        self,
+        parent: Cell | None,
+        actor_type: type[Actor],
+        name: str,
+        arguments: tuple[Any, ...],
+        keywords: dict[str, Any],
+        supervision: Supervision | None,
+    ) -> ActorRef:
+        return await self._start(parent, name, Props(actor_type, arguments, keywords, supervision=supervision))
+
+    def _subscribe(self, ref: ActorRef, after: int | None, capacity: int, overflow: Overflow) -> Subscription[Any]:
+        if after is not None:
+            raise TypeError(f"{ref.path} is no persistent actor: it has no durable events to start after {after}")
+        topic = self._topics.get(ref.path)
+        if topic is None:
+            topic = self._topics[ref.path] = Topic()
+        return topic.subscribe(capacity, overflow)
+
+    # What cells, refs and contexts call.
+
+    async def _start(self, parent: Cell | None, name: str, props: Props) -> ActorRef:
+        _check_name("actor name", name)
+        if parent is not None and parent.is_ending:
+            raise ActorStopped(path_of(parent.path, name), "its parent stops")
+        cell = self._add(path_of("/user" if parent is None else parent.path, name), name, props, parent)
+        if parent is not None:
+            parent.own().children[name] = cell
         await cell.start()
         return cell.ref()
-
-    # What cells and refs call.
 
     def _find(self, path: str) -> Cell | None:
         return self._cells.get(path)
@@ -136,12 +328,38 @@ class ActorSystem:
             raise ActorStopped(ref.path)
         return self._add(ref.path, ref.key, ref._props)
 
-    def _forget(self, cell: Cell) -> None:
+    def _forget(self, cell: Cell, reason: StopReason | None, error: BaseException | None = None) -> None:
+        """Free the name of a cell that is over, for a reason, or put away."""
         del self._cells[cell.path]
+        if cell.parent is not None:
+            cell.parent.own().children.pop(cell.key, None)
         if cell.props.virtual:
             self._passivation.forget(cell, self._period(cell))
+        self._watches.forget(cell)
+        if reason is None:
+            return
+        if (topic := self._topics.pop(cell.path, None)) is not None:
+            topic.close()
+        for watcher in self._watches.over(cell.path):
+            watcher.post_own(Terminated(cell.ref(), reason, error), self.context.copy())
 
-    def _add(self, path: str, key: str, props: Props) -> Cell:
+    def _publish(self, path: str, event: object) -> None:
+        topic = self._topics.get(path)
+        if topic is not None:
+            topic.publish(event)
+            if not topic:
+                del self._topics[path]
+
+    def _happened(self, kind: Callable[..., SystemEvent], cell: Cell, *details: Any) -> None:
+        if self._events:
+            self._events.publish(kind(cell.ref(), *details))
+
+    def _dead(self, message: Message[Any], path: str, sender: Cell | None, reason: str) -> None:
+        self.dead_letters += 1
+        if self._events:
+            self._events.publish(DeadLetter(message, path, None if sender is None else sender.ref(), reason))
+
+    def _add(self, path: ActorPath, key: str, props: Props, parent: Cell | None = None) -> Cell:
         if self._state != "open":
             raise ActorStopped(
                 path, f"the system is {self._state}" if self._state != "new" else "enter the system first"
@@ -150,7 +368,7 @@ class ActorSystem:
             raise NameTaken(path)
         if (excess := len(self._cells) + 1 - self.max_live) > 0:
             self._passivation.evict(int(excess))
-        cell = self._cells[path] = Cell(self, path, key, props)
+        cell = self._cells[path] = Cell(self, parent, path, key, props)
         if props.virtual:
             self._passivation.add(cell, self._period(cell))
         return cell
@@ -159,16 +377,20 @@ class ActorSystem:
         period = cell.props.actor_type.passivate_after
         return self._passivate_after if period is None else period
 
-    async def _stop_all(self) -> None:
-        stops = [cell.stop() for cell in list(self._cells.values())]
-        if not stops:
-            return
-        _, late = await asyncio.wait(stops, timeout=self._stop_timeout)
-        if late:
-            _log.warning("%d actors did not stop within %g s and are cancelled", len(late), self._stop_timeout)
-            for cell in list(self._cells.values()):
-                cell.cancel()
-            await asyncio.wait(late, timeout=self._stop_timeout)
+
+async def _to_the_end(task: asyncio.Task[None]) -> None:
+    """Wait for a task also when cancelled, and only then be cancelled."""
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError as error:
+            if task.cancelled():
+                raise
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
+    task.result()
 
 
 def _check_name(what: str, name: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Coroutine
 from typing import Any, ClassVar, Generic, TypeVar
 
 from perdure.actors import Actor, Context
+from perdure.actors._path import unescaped
 from perdure.actors._props import Props
 from perdure.errors import PerdureError
 from perdure.journal import Event
@@ -102,4 +103,4 @@ def persistence_id_of(path: str, props: Props) -> str:
     """Return the name of an actor's log: the one given to it, or `TYPE/KEY`, or the full path."""
     if props.identity is not None:
         return props.identity
-    return path[1:] if props.virtual else path
+    return unescaped(path[1:]) if props.virtual else str(path)

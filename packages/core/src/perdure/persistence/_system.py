@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from perdure import actors
 from perdure._plugins import open_backend
 from perdure.abc import Backend, Durability, MachineProfile, MachineSpec, check_prefix
-from perdure.actors import ActorRef, Clock
+from perdure.actors import ActorPath, ActorRef, Clock, StopReason, Supervision
 from perdure.actors._cell import Cell
+from perdure.actors._path import path_of
 from perdure.actors._props import Props
 from perdure.errors import NameTaken
 from perdure.journal import Format, Journal
@@ -41,14 +43,18 @@ class ActorSystem(actors.ActorSystem):
         stop_timeout: float = 10.0,
         passivate_after: float = 300.0,
         max_live: int | None = None,
+        resources: Mapping[str, object] | None = None,
         clock: Clock | None = None,
+        seed: int | None = None,
     ) -> None:
         super().__init__(
             ask_timeout=ask_timeout,
             stop_timeout=stop_timeout,
             passivate_after=passivate_after,
             max_live=max_live,
+            resources=resources,
             clock=clock,
+            seed=seed,
         )
         if write not in ("msgpack", "json"):
             raise ValueError(f"write is 'msgpack' or 'json', not {write!r}")
@@ -77,6 +83,7 @@ class ActorSystem(actors.ActorSystem):
         actor_type: type[actors.Actor],
         name: str,
         *arguments: Any,
+        supervision: Supervision | None = None,
         persistence_id: str | None = None,
         **keywords: Any,
     ) -> ActorRef:
@@ -85,16 +92,31 @@ class ActorSystem(actors.ActorSystem):
         Its log has the name `persistence_id`, or the actor's path. Raises `NameTaken` when a live actor has it.
         """
         if persistence_id is not None:
-            check_prefix(persistence_id)
-        return await self._spawn(name, Props(actor_type, arguments, keywords, identity=persistence_id))
+            keywords["persistence_id"] = persistence_id
+        return await super().spawn(actor_type, name, *arguments, supervision=supervision, **keywords)
 
-    def _add(self, path: str, key: str, props: Props) -> Cell:
+    async def _spawn(
+        self,
+        parent: Cell | None,
+        actor_type: type[actors.Actor],
+        name: str,
+        arguments: tuple[Any, ...],
+        keywords: dict[str, Any],
+        supervision: Supervision | None,
+    ) -> ActorRef:
+        identity = keywords.pop("persistence_id", None)
+        if identity is not None:
+            check_prefix(identity)
+        props = Props(actor_type, arguments, keywords, supervision=supervision, identity=identity)
+        return await self._start(parent, name, props)
+
+    def _add(self, path: ActorPath, key: str, props: Props, parent: Cell | None = None) -> Cell:
         if props.identity is not None:
             if self._lives(props.identity):
                 raise NameTaken(props.identity)
         elif self._identities and persistence_id_of(path, props) in self._identities:
             raise NameTaken(persistence_id_of(path, props))
-        cell = super()._add(path, key, props)
+        cell = super()._add(path, key, props, parent)
         if props.identity is not None:
             self._identities.add(props.identity)
         return cell
@@ -103,13 +125,14 @@ class ActorSystem(actors.ActorSystem):
         """Tell whether a live actor has this id, given to it or made from its path."""
         if persistence_id in self._identities:
             return True
-        cells = filter(None, map(self._find, (persistence_id, f"/{persistence_id}")))
+        name, _, key = persistence_id.partition("/")
+        cells = filter(None, map(self._find, (persistence_id, path_of(path_of("", name), key))))
         return any(persistence_id_of(cell.path, cell.props) == persistence_id for cell in cells)
 
-    def _forget(self, cell: Cell) -> None:
+    def _forget(self, cell: Cell, reason: StopReason | None, error: BaseException | None = None) -> None:
         if cell.props.identity is not None:
             self._identities.discard(cell.props.identity)
-        super()._forget(cell)
+        super()._forget(cell, reason, error)
 
     async def _open(self) -> None:
         backend = self._store

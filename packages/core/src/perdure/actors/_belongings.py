@@ -1,0 +1,43 @@
+"""What an actor owns besides its state: children, timers, tasks, and messages put aside. Few actors own any."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING
+
+from perdure.actors._mailbox import Envelope
+from perdure.actors._timers import ActorTimer, ReceiveTimeout
+
+if TYPE_CHECKING:
+    from perdure.actors._cell import Cell
+
+
+class Belongings:
+    """Goes with the actor; the timers and tasks go with each of its instances."""
+
+    __slots__ = ("children", "receive_timeout", "stash", "tasks", "timers")
+
+    def __init__(self) -> None:
+        self.children: dict[str, Cell] = {}
+        self.receive_timeout: float | None = None
+        self.stash: deque[Envelope] = deque()
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.timers: dict[object, ActorTimer] = {}
+
+    def __bool__(self) -> bool:
+        """Tell whether something of the actor is yet to happen, so that it may not be put away."""
+        return bool(self.children or self.stash or self.tasks or self.timers)
+
+    def heard(self) -> None:
+        """Note that a message has come."""
+        if (timer := self.timers.get(ReceiveTimeout)) is not None:
+            timer.cancel()
+
+    def drop(self) -> None:
+        """Cancel what belongs to one instance."""
+        for timer in list(self.timers.values()):
+            timer.cancel()
+        for task in self.tasks:
+            task.cancel()
+        self.receive_timeout = None

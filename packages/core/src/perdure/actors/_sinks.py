@@ -1,0 +1,91 @@
+"""Where the events of actors flow to: functions that a system feeds, supervises, and waits for at its end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterable, Awaitable, Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from perdure.actors._clock import Pause
+from perdure.actors._supervision import Escalate, Failures, Restart, Resume, Supervision, directive
+
+if TYPE_CHECKING:
+    from perdure.actors._system import ActorSystem
+
+_log = logging.getLogger("perdure.actors")
+E = TypeVar("E")
+
+
+class Sink:
+    """Hands each event to a function, one at a time, in order.
+
+    What the function raises goes to supervision: `Restart` has the same event delivered again after a back-off,
+    `Resume` goes on with the next one, `Stop` ends the sink, `Escalate` crashes the system.
+    """
+
+    def __init__(
+        self,
+        system: ActorSystem,
+        name: str,
+        events: AsyncIterable[E],
+        deliver: Callable[[E], Awaitable[object]],
+        supervision: Supervision,
+    ) -> None:
+        self.name = name
+        self.delivered = 0
+        """How many events the function has taken."""
+        self._system = system
+        self._events: AsyncIterable[Any] = events
+        self._deliver: Callable[[Any], Awaitable[object]] = deliver
+        self._supervision = supervision
+        self._failures = Failures()
+        self._task = system.loop.create_task(self._run(), name=f"perdure-sink {name}", context=system.context.copy())
+
+    def __repr__(self) -> str:
+        return f"<Sink {self.name}>"
+
+    @property
+    def is_running(self) -> bool:
+        return not self._task.done()
+
+    async def closed(self) -> None:
+        """Return when the events are at their end and delivered, or the sink was ended."""
+        await asyncio.wait([self._task])
+
+    def cancel(self) -> None:
+        """End now, in the middle of an event if need be."""
+        self._task.cancel()
+
+    async def _run(self) -> None:
+        try:
+            async for event in self._events:
+                if not await self._took(event):
+                    return
+        except Exception as error:
+            _log.error("the sink %s cannot read its events any more", self.name, exc_info=error)
+
+    async def _took(self, event: object) -> bool:
+        """Deliver an event as often as supervision says; False when the sink is to end."""
+        while True:
+            try:
+                await self._deliver(event)
+            except Exception as error:
+                _log.error("the sink %s failed", self.name, exc_info=error)
+                what = directive(self._supervision, error)
+                if isinstance(what, Resume):
+                    return True
+                if isinstance(what, Restart) and await self._backed_off(what):
+                    continue
+                if isinstance(what, Escalate):
+                    self._system.crash(error)
+                return False
+            self.delivered += 1
+            return True
+
+    async def _backed_off(self, restart: Restart) -> bool:
+        clock = self._system.clock
+        delay = self._failures.delay(restart, clock.monotonic(), self._system.random())
+        if delay is not None:
+            await Pause(clock, delay)
+        return delay is not None
