@@ -3,10 +3,25 @@
 from perdure import abc, errors
 from perdure._plugins import open_backend
 from perdure.abc import MachineProfile, MachineSpec
-from perdure.actors import Actor, ActorRef, Backoff, Clock, Context, Message, Restart, Stop, SystemClock
+from perdure.actors import (
+    Actor,
+    ActorRef,
+    Backoff,
+    Clock,
+    Context,
+    Escalate,
+    Fixed,
+    Message,
+    Restart,
+    Resume,
+    Stop,
+    SystemClock,
+    Terminated,
+    run,
+)
 from perdure.errors import PerdureError, Rejected
 from perdure.journal import Event
-from perdure.persistence import ActorSystem, Full, Light, PersistentActor
+from perdure.persistence import ActorSystem, Full, Light, Numbered, PersistentActor
 from perdure.snapshots import every_n_events, never
 
 __all__ = [
@@ -16,21 +31,27 @@ __all__ = [
     "Backoff",
     "Clock",
     "Context",
+    "Escalate",
     "Event",
+    "Fixed",
     "Full",
     "Light",
     "MachineProfile",
     "MachineSpec",
     "Message",
+    "Numbered",
     "PerdureError",
     "PersistentActor",
     "Rejected",
     "Restart",
+    "Resume",
     "Stop",
     "SystemClock",
+    "Terminated",
     "abc",
     "errors",
     "every_n_events",
     "never",
     "open_backend",
+    "run",
 ]

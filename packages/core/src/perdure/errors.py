@@ -17,6 +17,7 @@ PerdureError
 ├── ApplyError                `apply` cannot fold an event: nothing was stored
 ├── ConflictError             another writer was first: reload and decide again
 ├── CorruptionError           a stored record cannot be trusted: restore it
+├── EventsRemoved             a log that is followed does not reach back so far: begin later
 ├── EventTypeError            an actor persists or meets an event type that it does not declare
 ├── InvalidIdentifier         a name or an id that no store can hold: choose another
 ├── PersistInProgress         two persists of one actor at once: pass all events to one
@@ -234,6 +235,22 @@ class CorruptionError(PerdureError):
 
     def __str__(self) -> str:
         return f"{self.persistence_id}, sequence number {self.sequence_number}: {self.reason}"
+
+
+class EventsRemoved(PerdureError):
+    """The events from `asked` on are to be read, and compaction has left only those from `first` on."""
+
+    def __init__(self, persistence_id: str, asked: int, first: int) -> None:
+        super().__init__(persistence_id, asked, first)
+        self.persistence_id = persistence_id
+        self.asked = asked
+        self.first = first
+
+    def __str__(self) -> str:
+        return (
+            f"{self.persistence_id}: event {self.asked} is not in the log, which begins at {self.first}: "
+            f"what was before was removed by compaction; begin after {self.first - 1}, or from the actor's state"
+        )
 
 
 class EventTypeError(PerdureError, TypeError):

@@ -8,6 +8,7 @@ from perdure.actors._path import ActorPath
 from perdure.actors._redelivery import Redelivered, Redelivery
 from perdure.actors._ref import ActorRef
 from perdure.actors._routers import ConsistentHash, RandomChoice, RoundRobin, Router
+from perdure.actors._run import run
 from perdure.actors._signals import (
     DeadLetter,
     Failed,
@@ -78,4 +79,5 @@ __all__ = [
     "SystemEvent",
     "Terminated",
     "Timer",
+    "run",
 ]

@@ -263,9 +263,7 @@ class ActorSystem:
             await self._close()
 
     async def _drain_sinks(self, deadline: float) -> None:
-        for topic in self._topics.values():
-            topic.close()
-        self._events.close()
+        self._end_subscriptions()
         timer = self.clock.call_at(deadline, self._cancel_sinks)
         try:
             for sink in self._sinks:
@@ -278,6 +276,12 @@ class ActorSystem:
             sink.cancel()
 
     # What the floor above may do in its own way.
+
+    def _end_subscriptions(self) -> None:
+        """Let those who read events come to their end."""
+        for topic in self._topics.values():
+            topic.close()
+        self._events.close()
 
     async def _open(self) -> None:
         """Open what the actors stand on; the floor above opens its store here."""

@@ -1,7 +1,8 @@
 """Actors that survive: their events are in a log, their state is the fold of it."""
 
 from perdure.persistence._actor import PersistentActor
+from perdure.persistence._following import Numbered
 from perdure.persistence._strategy import Full, Light, Strategy
 from perdure.persistence._system import ActorSystem
 
-__all__ = ["ActorSystem", "Full", "Light", "PersistentActor", "Strategy"]
+__all__ = ["ActorSystem", "Full", "Light", "Numbered", "PersistentActor", "Strategy"]

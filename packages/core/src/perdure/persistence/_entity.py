@@ -109,6 +109,8 @@ class Entity:
         first_number = self.sequence_number + 1
         self._state = state
         self.sequence_number = number
+        if self._stores.followers:
+            self._stores.followers.tell(self.persistence_id, first_number, events)
         if self.definition.snapshot_policy is not None:
             self._snapshot_if_due(self.definition.snapshot_policy, first_number)
 

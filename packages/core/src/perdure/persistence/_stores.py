@@ -10,6 +10,7 @@ from perdure.abc import Backend
 from perdure.actors import Clock
 from perdure.journal import Format, Journal
 from perdure.persistence._definition import Definition
+from perdure.persistence._following import Followers
 
 
 class Stores:
@@ -18,6 +19,7 @@ class Stores:
     def __init__(self, backend: Backend, journal: Journal, clock: Clock, write: Format, max_recoveries: int) -> None:
         self.backend = backend
         self.journal = journal
+        self.followers = Followers()
         self.recoveries = asyncio.Semaphore(max_recoveries)
         self._clock = clock
         self._write = write

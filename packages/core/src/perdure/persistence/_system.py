@@ -8,13 +8,13 @@ from typing import Any
 from perdure import actors
 from perdure._plugins import open_backend
 from perdure.abc import Backend, Durability, MachineProfile, MachineSpec, check_prefix
-from perdure.actors import ActorPath, ActorRef, Clock, StopReason, Supervision
+from perdure.actors import ActorPath, ActorRef, Clock, Overflow, StopReason, Subscription, Supervision
 from perdure.actors._cell import Cell
 from perdure.actors._path import path_of
 from perdure.actors._props import Props
 from perdure.errors import NameTaken
 from perdure.journal import Format, Journal
-from perdure.persistence._actor import persistence_id_of
+from perdure.persistence._actor import PersistentActor, persistence_id_of
 from perdure.persistence._stores import Stores
 
 
@@ -133,6 +133,20 @@ class ActorSystem(actors.ActorSystem):
         if cell.props.identity is not None:
             self._identities.discard(cell.props.identity)
         super()._forget(cell, reason, error)
+
+    def _subscribe(self, ref: ActorRef, after: int | None, capacity: int, overflow: Overflow) -> Subscription[Any]:
+        if after is None or not issubclass(ref._props.actor_type, PersistentActor):
+            return super()._subscribe(ref, after, capacity, overflow)
+        if self._stores is None:
+            raise RuntimeError("the system has no open store: enter it first")
+        codec = self._stores.definition(ref._props.actor_type).events
+        identity = persistence_id_of(ref.path, ref._props)
+        return self._stores.followers.follow(identity, after, capacity, self._stores.journal, codec)
+
+    def _end_subscriptions(self) -> None:
+        super()._end_subscriptions()
+        if self._stores is not None:
+            self._stores.followers.close()
 
     async def _open(self) -> None:
         backend = self._store

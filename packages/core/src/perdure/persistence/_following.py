@@ -1,0 +1,127 @@
+"""Following a log: its durable events from a sequence number on, and whatever is added.
+
+Those who follow a log stand in a topic of its persistence id, to which each persist hands its events once they are
+durable. A follower first reads the log, then takes what is in its buffer, and compares numbers: what it has seen it
+skips, and at a gap (its buffer is bounded, and drops) it reads the log again. So nothing is missed and nothing comes
+twice, with a bounded memory, however slow the follower is, and no persist ever waits for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from types import TracebackType
+
+import msgspec
+
+from perdure.actors import Subscription
+from perdure.actors._streams import Topic
+from perdure.errors import CorruptionError, EventsRemoved
+from perdure.journal import Event, EventCodec, Journal, RecordError
+
+
+class Numbered(msgspec.Struct, frozen=True):
+    """A durable event and its sequence number."""
+
+    sequence_number: int
+    event: Event
+
+
+class Followers:
+    """Those who follow logs, by persistence id."""
+
+    def __init__(self) -> None:
+        self._topics: dict[str, Topic[Numbered]] = {}
+
+    def __bool__(self) -> bool:
+        """Tell whether anybody follows any log."""
+        return bool(self._topics)
+
+    def tell(self, persistence_id: str, first_number: int, events: Sequence[Event]) -> None:
+        """Hand on events that have become durable."""
+        topic = self._topics.get(persistence_id)
+        if topic is None:
+            return
+        for number, event in enumerate(events, first_number):
+            topic.publish(Numbered(number, event))
+        if not topic:
+            del self._topics[persistence_id]
+
+    def follow(self, persistence_id: str, after: int, capacity: int, journal: Journal, codec: EventCodec) -> Following:
+        """Return the events after a sequence number."""
+        topic = self._topics.setdefault(persistence_id, Topic())
+        return Following(topic, persistence_id, after, capacity, journal, codec)
+
+    def close(self) -> None:
+        """Let those who follow come to the end of their log, and end."""
+        for topic in self._topics.values():
+            topic.close()
+
+
+class Following(Subscription[Numbered]):
+    """The subscription of one who follows a log."""
+
+    def __init__(
+        self,
+        topic: Topic[Numbered],
+        persistence_id: str,
+        after: int,
+        capacity: int,
+        journal: Journal,
+        codec: EventCodec,
+    ) -> None:
+        if after < 0:
+            raise ValueError(f"{persistence_id}: after is a sequence number, 0 for all events, not {after}")
+        super().__init__(topic, capacity, "drop_oldest")
+        self._id = persistence_id
+        self._number = after
+        self._journal = journal
+        self._codec = codec
+        self._events = self._follow()
+
+    async def __anext__(self) -> Numbered:
+        return await anext(self._events)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+        await self._events.aclose()
+
+    async def _follow(self) -> AsyncGenerator[Numbered, None]:
+        """Read the log, then the buffer until it has a gap or an end, and then the log again."""
+        while True:
+            ended = self._closed  # if so, the log holds all that will ever be in the buffer
+            async with aclosing(self._stored()) as stored:
+                async for numbered in stored:
+                    yield numbered
+            if ended:
+                return
+            while (live := await self._next_live()) is not None:
+                yield live
+
+    async def _stored(self) -> AsyncGenerator[Numbered, None]:
+        async with aclosing(self._journal.pages(self._id, self._number + 1)) as pages:
+            async for entries in pages:
+                for key, record in entries:
+                    if key != self._number + 1:
+                        raise EventsRemoved(self._id, self._number + 1, key)
+                    try:
+                        event = self._codec.decode(record)
+                    except RecordError as error:
+                        raise CorruptionError(self._id, key, str(error)) from error
+                    self._number = key
+                    yield Numbered(key, event)
+
+    async def _next_live(self) -> Numbered | None:
+        """Return the next event from the buffer; None where it is not there, or at the end."""
+        while True:
+            try:
+                numbered = await super().__anext__()
+            except StopAsyncIteration:
+                return None
+            if numbered.sequence_number > self._number + 1:
+                return None
+            if numbered.sequence_number == self._number + 1:
+                self._number += 1
+                return numbered
