@@ -1,0 +1,48 @@
+"""The pages of `docs/` say what happens: their code is run, and prints what the comments say."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import inspect
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+DOCS = Path(__file__).parents[2] / "docs"
+PAGES = sorted(page for page in DOCS.glob("*.md") if "```python" in page.read_text())
+
+
+def program(page: Path) -> str:
+    """Return all Python of a page, each block where it stands, so that errors name the page's lines."""
+    lines = []
+    inside = False
+    for line in page.read_text().splitlines():
+        fence = line.startswith("```")
+        lines.append("" if fence or not inside else line)
+        inside = line.startswith("```python") if fence else inside
+    return "\n".join(lines)
+
+
+async def run(source: str, page: Path) -> None:
+    code = compile(source, str(page), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    names: dict[str, Any] = {"__name__": page.stem}
+    result = eval(code, names)
+    if inspect.isawaitable(result):
+        await result
+    await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_code_of_a_page_prints_what_its_comments_say(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each `# -> text` is a line of output."""
+    monkeypatch.chdir(tmp_path)
+    source = program(page)
+
+    asyncio.run(run(source, page))
+
+    assert sorted(capsys.readouterr().out.splitlines()) == sorted(re.findall(r"# -> (.*)", source))
