@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from perdure.actors import ActorSystem
 from perdure.memory import MemoryBackend
 from perdure_testkit import FaultyBackend, VirtualClock
 
@@ -21,3 +22,10 @@ async def store() -> AsyncIterator[FaultyBackend]:
 @pytest.fixture
 def clock() -> VirtualClock:
     return VirtualClock()
+
+
+@pytest.fixture
+async def system(clock: VirtualClock) -> AsyncIterator[ActorSystem]:
+    """Return a system of actors without a store, in which time stands still."""
+    async with ActorSystem(clock=clock, stop_timeout=5) as system:
+        yield system

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from types import TracebackType
 from typing import Generic, Literal, TypeAlias, TypeVar
 
@@ -17,12 +18,13 @@ Overflow: TypeAlias = Literal["drop_oldest", "drop_newest", "fail"]
 
 
 class Topic(Generic[E]):
-    """Hands events to whoever subscribes."""
+    """Hands events to whoever subscribes, in the order of their coming; `deserted` is called when the last one goes."""
 
-    __slots__ = ("_subscriptions",)
+    __slots__ = ("_deserted", "_subscriptions")
 
-    def __init__(self) -> None:
-        self._subscriptions: set[Subscription[E]] = set()
+    def __init__(self, deserted: Callable[[], object] | None = None) -> None:
+        self._deserted = deserted
+        self._subscriptions: dict[Subscription[E], None] = {}
 
     def __bool__(self) -> bool:
         """Tell whether anybody listens."""
@@ -35,6 +37,13 @@ class Topic(Generic[E]):
     def publish(self, event: E) -> None:
         for subscription in list(self._subscriptions):
             subscription._put(event)
+
+    def leave(self, subscription: Subscription[E]) -> None:
+        """Hand a subscription no more. May be called again."""
+        if subscription in self._subscriptions:
+            del self._subscriptions[subscription]
+            if not self._subscriptions and self._deserted is not None:
+                self._deserted()
 
     def close(self) -> None:
         """End all subscriptions; what is in their buffers can still be read."""
@@ -62,7 +71,7 @@ class Subscription(Generic[E]):
         self._overflow = overflow
         self._topic = topic
         self._waiter: asyncio.Future[None] | None = None
-        topic._subscriptions.add(self)
+        topic._subscriptions[self] = None
 
     def __aiter__(self) -> Subscription[E]:
         return self
@@ -87,7 +96,7 @@ class Subscription(Generic[E]):
     def close(self) -> None:
         """Take no more events. What is in the buffer can still be read."""
         self._closed = True
-        self._topic._subscriptions.discard(self)
+        self._topic.leave(self)
         self._wake()
 
     def take_all(self) -> list[E]:

@@ -175,7 +175,10 @@ class ActorSystem:
 
         Its buffer is bounded as in `ActorRef.subscribe`.
         """
-        return self._events.subscribe(capacity, overflow)
+        subscription = self._events.subscribe(capacity, overflow)
+        if self._state == "closed":
+            subscription.close()
+        return subscription
 
     def sink(
         self,
@@ -259,7 +262,7 @@ class ActorSystem:
             await self.dispatcher.close()
         finally:
             self._state = "closed"
-            self._events.close()
+            self._end_subscriptions()
             await self._close()
 
     async def _drain_sinks(self, deadline: float) -> None:
@@ -279,7 +282,7 @@ class ActorSystem:
 
     def _end_subscriptions(self) -> None:
         """Let those who read events come to their end."""
-        for topic in self._topics.values():
+        for topic in list(self._topics.values()):
             topic.close()
         self._events.close()
 
@@ -303,9 +306,13 @@ class ActorSystem:
     def _subscribe(self, ref: ActorRef, after: int | None, capacity: int, overflow: Overflow) -> Subscription[Any]:
         if after is not None:
             raise TypeError(f"{ref.path} is no persistent actor: it has no durable events to start after {after}")
+        if self._state == "closed" or (not ref._props.virtual and not ref.is_live):
+            subscription: Subscription[Any] = Topic[Any]().subscribe(capacity, overflow)
+            subscription.close()
+            return subscription
         topic = self._topics.get(ref.path)
         if topic is None:
-            topic = self._topics[ref.path] = Topic()
+            topic = self._topics[ref.path] = Topic(lambda: self._topics.pop(ref.path, None))
         return topic.subscribe(capacity, overflow)
 
     # What cells, refs and contexts call.
@@ -351,8 +358,6 @@ class ActorSystem:
         topic = self._topics.get(path)
         if topic is not None:
             topic.publish(event)
-            if not topic:
-                del self._topics[path]
 
     def _happened(self, kind: Callable[..., SystemEvent], cell: Cell, *details: Any) -> None:
         if self._events:
