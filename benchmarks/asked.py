@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from time import perf_counter
+from typing import Any, Protocol
 
 from benchmarks.account import Account, Deposit
-from perdure import ActorRef, ActorSystem
+from perdure import ActorSystem
 
 _DEPOSIT = Deposit(1)
 
 
-class Asked:
-    """Some live accounts of a system; each answer means one durable event."""
+class Askable(Protocol):
+    """Whatever replies to messages."""
 
-    def __init__(self, refs: Sequence[ActorRef]) -> None:
+    def ask(self, message: Any, /) -> Awaitable[object]:
+        """Return the reply."""
+        ...
+
+
+class Asked:
+    """Some live actors, each asked the same message again and again; one that is there twice is asked by two."""
+
+    def __init__(self, refs: Sequence[Askable], message: object = _DEPOSIT) -> None:
         self._refs = refs
+        self._message = message
         self.latencies: list[float] = []
 
     @classmethod
     async def among(cls, system: ActorSystem, actors: int) -> Asked:
-        """Bring so many accounts to life, by one event each."""
+        """Bring so many accounts to life, by one event each. With a store that is one, each answer means an event."""
         refs = [system.ref(Account, f"account-{n}") for n in range(actors)]
         await asyncio.gather(*(ref.ask(_DEPOSIT) for ref in refs))
         return cls(refs)
@@ -33,7 +43,7 @@ class Asked:
         await asyncio.gather(*(self._ask(ref, started + seconds) for ref in self._refs))
         return len(self.latencies) / (perf_counter() - started)
 
-    async def _ask(self, ref: ActorRef, deadline: float) -> None:
+    async def _ask(self, ref: Askable, deadline: float) -> None:
         while (started := perf_counter()) < deadline:
-            await ref.ask(_DEPOSIT)
+            await ref.ask(self._message)
             self.latencies.append(perf_counter() - started)

@@ -45,14 +45,14 @@ async def _beside_turns(run: Run, turn: float) -> tuple[Cell, ...]:
 
         async def busy(seconds: float) -> float:
             waits.clear()
-            rate = await _beside(turn, idle)(seconds)
+            rate = await beside(turn, idle)(seconds)
             busy_waits.extend(waits)
             return rate
 
         contenders: dict[str, Measure] = {
             "idle": idle,
             "busy": busy,
-            "none": _beside(turn, await Asked.among(no_store, _ACTORS)),
+            "none": beside(turn, await Asked.among(no_store, _ACTORS)),
         }
         rates = await in_turns(contenders, run.pick(5, 1), run.pick(0.8, 0.2))
     own = rates["busy"].median
@@ -101,14 +101,14 @@ def _time_commits(backend: Backend) -> list[float]:
     return waits
 
 
-def _beside(turn: float, measure: Measure) -> Measure:
+def beside(turn: float, measure: Measure) -> Measure:
     """Return the measure taken beside a task that computes in turns of so many seconds for ever."""
 
-    async def beside(seconds: float) -> float:
+    async def busy(seconds: float) -> float:
         async with _task(_compute(turn)):
             return await measure(seconds)
 
-    return beside
+    return busy
 
 
 async def _compute(turn: float) -> None:

@@ -18,6 +18,11 @@ class Table(msgspec.Struct, frozen=True):
     rows: Sequence[Sequence[Cell]]
     note: str = ""
 
+    @classmethod
+    def skipped(cls, title: str, reason: str) -> Table:
+        """Return what stands for a table that was not measured."""
+        return cls(title, ("skipped",), [(reason,)])
+
     def __str__(self) -> str:
         lines = [self.columns, *(tuple(map(shown, row)) for row in self.rows)]
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from statistics import median
+from time import perf_counter
 from typing import NamedTuple, TypeAlias
 
 Measure: TypeAlias = Callable[[float], Awaitable[float]]
@@ -28,6 +29,20 @@ async def in_turns(contenders: Mapping[str, Measure], rounds: int, seconds: floa
             rates[name].append(await contenders[name](seconds))
         order.reverse()
     return {name: Rate(median(measured), max(measured)) for name, measured in rates.items()}
+
+
+def in_waves(wave: Callable[[], Awaitable[int]]) -> Measure:
+    """Return the measure of waves of work, one after another; each returns how many events it was."""
+
+    async def measure(seconds: float) -> float:
+        count = 0
+        started = now = perf_counter()
+        while now < started + seconds:
+            count += await wave()
+            now = perf_counter()
+        return count / (now - started)
+
+    return measure
 
 
 def percentile(values: Sequence[float], percent: int) -> float:

@@ -15,7 +15,7 @@ from typing import Protocol, cast
 from benchmarks.report import Report, Table
 from benchmarks.run import Run
 
-SECTIONS = ("throughput", "busy_loop", "recovery", "memory", "handles")
+SECTIONS = ("throughput", "busy_loop", "recovery", "memory", "handles", "actors")
 
 
 class Section(Protocol):

@@ -10,6 +10,7 @@ from benchmarks.asked import Asked
 from benchmarks.driver import Driver
 from benchmarks.machine import hop_times
 from benchmarks.peer import Eventsourcing
+from benchmarks.queue_actor import QueueActors
 from benchmarks.report import Table
 from benchmarks.rounds import Measure, Rate, in_turns, percentile
 from benchmarks.run import Run
@@ -19,8 +20,9 @@ _ACTORS = (1, 10, 100, 1_000, 10_000)
 _BATCH = 256  # groups in a commit of perdure's, at the most
 
 _NOTE = """Events a second, medians; `best` is perdure's best round. A ratio is perdure / the other.
-All but `no store` sync fully, batches and single transactions alike.
-raw batch: sqlite3 inserting min(actors, 256) rows a transaction, the ceiling. raw single: one transaction an event."""
+All but `no store` and `queues` sync fully, batches and single transactions alike.
+raw batch: sqlite3 inserting min(actors, 256) rows a transaction, the ceiling. raw single: one transaction an event.
+queues: bare asyncio.Queue actors without a store, asked by as many: what this machine's asyncio can do at all."""
 
 _LONE_NOTE = """Milliseconds; p50 of each, and the median of the rounds. added: ask - raw commit.
 A hop takes longer when the disk has let the processor sleep, so the fair floor is the raw commit in a thread."""
@@ -28,8 +30,8 @@ A hop takes longer when the disk has let the processor sleep, so the fair floor 
 
 async def tables(run: Run) -> AsyncIterator[Table]:
     rows = [_row(actors, await _rates(run, actors)) for actors in run.pick(_ACTORS, _ACTORS[:-1])]
-    columns = ("actors", "perdure", "best", "raw batch", "raw single", "eventsourcing", "no store")
-    ratios = ("/ raw batch", "/ raw single", "/ eventsourcing", "/ no store")
+    columns = ("actors", "perdure", "best", "raw batch", "raw single", "eventsourcing", "no store", "queues")
+    ratios = ("/ raw batch", "/ raw single", "/ eventsourcing", "/ no store", "/ queues")
     yield Table("Throughput", columns + ratios, rows, _NOTE)
     yield await _lone_actor(run)
 
@@ -44,6 +46,7 @@ async def _rates(run: Run, actors: int) -> dict[str, Rate]:
             "raw single": stack.enter_context(closing(Driver(run.file("single"), actors, 1))),
             "eventsourcing": stack.enter_context(closing(Eventsourcing(run.file("eventsourcing"), actors))),
             "no store": await Asked.among(no_store, actors),
+            "queues": Asked(await stack.enter_async_context(QueueActors(actors))),
         }
         return await in_turns(contenders, run.pick(5, 1), run.pick(0.6, 0.1))
 
