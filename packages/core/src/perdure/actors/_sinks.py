@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterable, Awaitable, Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from perdure.actors._clock import Pause
 from perdure.actors._supervision import Escalate, Failures, Restart, Resume, Supervision, directive
@@ -23,6 +24,8 @@ class Sink:
     What the function raises goes to supervision: `Restart` has the same event delivered again after a back-off,
     `Resume` goes on with the next one, `Stop` ends the sink, `Escalate` crashes the system.
     """
+
+    GRACE: ClassVar[float] = 1.0  # seconds that a cancelled sink has to end
 
     def __init__(
         self,
@@ -57,12 +60,34 @@ class Sink:
         """End now, in the middle of an event if need be."""
         self._task.cancel()
 
+    async def end_by(self, deadline: float) -> None:
+        """Return when it is over; cancel it at a time of the clock, and a little later leave it to itself."""
+        if await self._is_over_by(deadline):
+            return
+        _log.warning("the sink %s did not take its events in time and is cancelled", self.name)
+        self.cancel()
+        if not await self._is_over_by(self._system.clock.monotonic() + self.GRACE):
+            _log.error("the sink %s does not end, though it was cancelled: it is left to itself", self.name)
+
+    async def _is_over_by(self, when: float) -> bool:
+        clock = self._system.clock
+        pause = Pause(clock, when - clock.monotonic())
+        try:
+            await asyncio.wait([self._task, pause.over], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            pause.end()
+        return self._task.done()
+
     async def _run(self) -> None:
         try:
-            async for event in self._events:
-                if not await self._took(event):
-                    return
-        except Exception as error:
+            async with _closing(self._events):
+                async for event in self._events:
+                    if not await self._took(event):
+                        _log.error("the sink %s is stopped by its supervision", self.name)
+                        return
+        except (Exception, asyncio.CancelledError) as error:
+            if self._is_its_end(error):
+                raise
             _log.error("the sink %s cannot read its events any more", self.name, exc_info=error)
 
     async def _took(self, event: object) -> bool:
@@ -70,7 +95,9 @@ class Sink:
         while True:
             try:
                 await self._deliver(event)
-            except Exception as error:
+            except (Exception, asyncio.CancelledError) as error:
+                if self._is_its_end(error):
+                    raise
                 _log.error("the sink %s failed", self.name, exc_info=error)
                 what = directive(self._supervision, error)
                 if isinstance(what, Resume):
@@ -83,9 +110,20 @@ class Sink:
             self.delivered += 1
             return True
 
+    def _is_its_end(self, error: BaseException) -> bool:
+        """Tell a cancellation of the sink from one that the function met."""
+        return isinstance(error, asyncio.CancelledError) and self._task.cancelling() > 0
+
     async def _backed_off(self, restart: Restart) -> bool:
         clock = self._system.clock
         delay = self._failures.delay(restart, clock.monotonic(), self._system.random())
         if delay is not None:
             await Pause(clock, delay)
         return delay is not None
+
+
+def _closing(events: AsyncIterable[Any]) -> AbstractAsyncContextManager[Any]:
+    """Return what lets go of events that are not read to their end."""
+    if isinstance(events, AbstractAsyncContextManager):
+        return events
+    return aclosing(events) if hasattr(events, "aclose") else nullcontext()

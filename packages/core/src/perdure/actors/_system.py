@@ -191,8 +191,11 @@ class ActorSystem:
         """Have events, such as those of `ActorRef.subscribe`, handed to a function until they end.
 
         The system owns the sink: it supervises it (see `Sink`; by default a failed event is delivered again), and at
-        its end, when the actors are over, waits until what was published is delivered.
+        its end, when the actors are over, waits until what was published is delivered. Raises `RuntimeError` when the
+        system is not open.
         """
+        if self._state != "open":
+            raise RuntimeError(self._why_not_open())
         sink = Sink(self, name, events, deliver, supervision or Restart())
         self._sinks = [known for known in self._sinks if known.is_running]
         self._sinks.append(sink)
@@ -267,16 +270,7 @@ class ActorSystem:
 
     async def _drain_sinks(self, deadline: float) -> None:
         self._end_subscriptions()
-        timer = self.clock.call_at(deadline, self._cancel_sinks)
-        try:
-            for sink in self._sinks:
-                await sink.closed()
-        finally:
-            timer.cancel()
-
-    def _cancel_sinks(self) -> None:
-        for sink in self._sinks:
-            sink.cancel()
+        await asyncio.gather(*(sink.end_by(deadline) for sink in self._sinks))
 
     # What the floor above may do in its own way.
 
@@ -346,13 +340,14 @@ class ActorSystem:
             cell.parent.own().children.pop(cell.key, None)
         if cell.props.virtual:
             self._passivation.forget(cell, self._period(cell))
-        self._watches.forget(cell)
         if reason is None:
             return
+        self._watches.forget(cell)
         if (topic := self._topics.pop(cell.path, None)) is not None:
             topic.close()
         for watcher in self._watches.over(cell.path):
-            watcher.post_own(Terminated(cell.ref(), reason, error), self.context.copy())
+            if self._state == "open" and not (present := self._activate(watcher)).is_ending:
+                present.post_own(Terminated(cell.ref(), reason, error), self.context.copy())
 
     def _publish(self, path: str, event: object) -> None:
         topic = self._topics.get(path)
@@ -370,9 +365,7 @@ class ActorSystem:
 
     def _add(self, path: ActorPath, key: str, props: Props, parent: Cell | None = None) -> Cell:
         if self._state != "open":
-            raise ActorStopped(
-                path, f"the system is {self._state}" if self._state != "new" else "enter the system first"
-            )
+            raise ActorStopped(path, self._why_not_open())
         if path in self._cells:
             raise NameTaken(path)
         if (excess := len(self._cells) + 1 - self.max_live) > 0:
@@ -381,6 +374,9 @@ class ActorSystem:
         if props.virtual:
             self._passivation.add(cell, self._period(cell))
         return cell
+
+    def _why_not_open(self) -> str:
+        return "enter the system first" if self._state == "new" else f"the system is {self._state}"
 
     def _period(self, cell: Cell) -> float:
         period = cell.props.actor_type.passivate_after
