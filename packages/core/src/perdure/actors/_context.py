@@ -143,7 +143,9 @@ class Context:
 
     def set_receive_timeout(self, seconds: float | None) -> None:
         """Have `ReceiveTimeout` sent whenever no message has come for so many seconds; None for no more."""
-        self._cell.own().receive_timeout = None if seconds is None else _seconds("receive timeout", seconds)
+        if seconds is not None and not seconds > 0:
+            raise ValueError(f"a receive timeout is more than 0 seconds, not {seconds!r}")
+        self._cell.own().receive_timeout = seconds
 
     # The message in hand.
 

@@ -29,8 +29,10 @@ class Router:
         return list(self._refs)
 
     def add(self, ref: ActorRef) -> None:
-        """Put an actor behind the router. Silent when it is there."""
-        if ref not in self._refs:
+        """Put an actor behind the router; in the place of its namesake, if that is there."""
+        if ref in self._refs:
+            self._refs[self._refs.index(ref)] = ref
+        else:
             self._refs.append(ref)
 
     def remove(self, ref: ActorRef) -> None:
@@ -64,6 +66,11 @@ class RoundRobin(Router):
     def __init__(self, refs: Iterable[ActorRef] = ()) -> None:
         super().__init__(refs)
         self._next = 0
+
+    def remove(self, ref: ActorRef) -> None:
+        if ref in self._refs and self._refs.index(ref) < self._next:
+            self._next -= 1  # those behind it move up, and keep their turn
+        super().remove(ref)
 
     def _choose(self, message: Message[Any]) -> ActorRef:
         self._next %= len(self._refs)
@@ -101,9 +108,9 @@ class ConsistentHash(Router):
 
     def add(self, ref: ActorRef) -> None:
         if ref.path not in self._by_path:
-            self._by_path[ref.path] = ref
             for point in self._places(ref):
                 insort(self._ring, point)
+        self._by_path[ref.path] = ref
         super().add(ref)
 
     def remove(self, ref: ActorRef) -> None:
