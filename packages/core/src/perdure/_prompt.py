@@ -61,8 +61,9 @@ class Prompt(Generic[T]):
 
     def result(self) -> T:
         """Return the result. Raises the exception, or `CancelledError`."""
-        error = self.exception()
-        if error is not None:
+        if self._error is not None or self._cancelled or not self._done:
+            error = self.exception()  # raises where there is no outcome
+            assert error is not None
             raise error
         result: T = self._result
         return result
@@ -119,7 +120,8 @@ class Prompt(Generic[T]):
                 callback, context = self._callbacks.pop(0)
                 context.run(callback, self)
         finally:  # a callback that ends the process leaves the others their usual turn
-            self._call_back_soon()
+            if self._callbacks:
+                self._call_back_soon()
 
     def _call_back_soon(self) -> None:
         callbacks, self._callbacks = self._callbacks, []
