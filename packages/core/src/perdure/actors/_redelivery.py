@@ -57,20 +57,18 @@ class Redelivery:
 
     async def run(self, system: ActorSystem) -> Redelivered:
         """Deliver to the end, and return how it ended."""
-        while self.deliveries < self._max:
-            delay = self._schedule.delay(self.deliveries + 1, system.random())
+        while not self._acknowledged.done():
+            delay = self._schedule.delay(self.deliveries + 1, system.random()) if self.deliveries < self._max else None
             if delay is None:
-                break
+                return self._ended("exhausted")
             try:
                 over = self._deliver(system)
             except ActorStopped:
                 return self._ended("stopped")
             await self._wait(Pause(system.clock, delay), over)
-            if self._acknowledged.done():
-                return self._ended("acknowledged", self._acknowledged.result())
-            if over is not None and over.done():
+            if over is not None and over.done() and not self._acknowledged.done():
                 return self._ended("stopped")
-        return self._ended("exhausted")
+        return self._ended("acknowledged", self._acknowledged.result())
 
     def _deliver(self, system: ActorSystem) -> asyncio.Future[None] | None:
         """Send the message once; return the future of the target's end, if it has one that is final."""
