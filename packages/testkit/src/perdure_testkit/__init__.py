@@ -1,4 +1,4 @@
-"""Test helpers for perdure: the storage contract as a test class, a clock to turn by hand, stores that fail."""
+"""Test helpers for perdure: probes, expectations, a virtual clock, stores that fail, the storage contract as tests."""
 
 import pytest
 
@@ -6,6 +6,20 @@ pytest.register_assert_rewrite("perdure_testkit._contract")  # before its import
 
 from perdure_testkit._clock import VirtualClock  # noqa: E402
 from perdure_testkit._contract import BackendContract, Reopen  # noqa: E402
+from perdure_testkit._expectations import expect_dead_letters, expect_events, expect_published  # noqa: E402
 from perdure_testkit._faulty import FaultyBackend, Operation  # noqa: E402
+from perdure_testkit._jumping import Stalled  # noqa: E402
+from perdure_testkit._probe import Probe  # noqa: E402
 
-__all__ = ["BackendContract", "FaultyBackend", "Operation", "Reopen", "VirtualClock"]
+__all__ = [
+    "BackendContract",
+    "FaultyBackend",
+    "Operation",
+    "Probe",
+    "Reopen",
+    "Stalled",
+    "VirtualClock",
+    "expect_dead_letters",
+    "expect_events",
+    "expect_published",
+]

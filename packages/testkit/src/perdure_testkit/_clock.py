@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from heapq import heappop, heappush
 from typing import ClassVar
 
+from perdure_testkit._jumping import Jumping, Jumps
+
 
 class VirtualClock:
-    """A `perdure.actors.Clock` whose time passes only in `advance`.
+    """A `perdure.actors.Clock` whose time passes only in `advance`, and in blocks of `jumping`.
+
+    Whatever of this package waits with a `within` on such a clock is such a block as long as it waits.
 
     Timers fire in the order of their times, those of one time in the order in which they were set, each with the clock
     at its time. The wall time runs along, and can be set, forwards and back, without any timer noticing.
@@ -23,6 +28,7 @@ class VirtualClock:
         self._now = 0.0
         self._timers: list[_Timer] = []
         self._set = 0
+        self._jumps: Jumps | None = None
 
     def time(self) -> float:
         return self._wall + self._now
@@ -58,6 +64,35 @@ class VirtualClock:
             timer.callback()
             await self._turn()
         self._now = end
+
+    def jumping(self, *, at_most: float = 3600.0, grace: float = 0.01) -> AbstractAsyncContextManager[VirtualClock]:
+        """Let time jump by itself in an `async with`: to the next timer, whenever everything waits.
+
+        So a test awaits what it wants, and never sleeps. One timer fires at a time; whoever it woke acts until
+        everything waits again, and a store's commits come first. In a process with other threads, or with open sockets
+        in the loop, each jump waits for `grace` real seconds in which nothing comes, and for what the loop itself has
+        timed for then (0.002 s at least). What takes longer elsewhere, in an executor say, is overtaken by time: give
+        more. Without threads and sockets a jump takes no time.
+
+        Blocks may be nested, and used in a fixture. At the end of the body an error of a timer's callback is raised,
+        and the body was cancelled for it; so is `Stalled`, when everything waits and no timer is set (for 5 real
+        seconds, where threads or sockets might have something to say), or when the next timer is more than `at_most`
+        virtual seconds after the beginning. Raises `RuntimeError` in event loops other than asyncio's own, and where
+        another clock jumps already.
+        """
+        return Jumping(self, at_most, grace)
+
+    def _next_time(self) -> float | None:
+        """Return the time of the next timer, if there is one."""
+        while self._timers and self._timers[0].callback is None:
+            heappop(self._timers)
+        return self._timers[0].when if self._timers else None
+
+    def _fire_next(self) -> None:
+        timer = heappop(self._timers)
+        self._now = max(self._now, timer.when)
+        if timer.callback is not None:
+            timer.callback()
 
     async def _turn(self) -> None:
         for _ in range(self.TURNS):
