@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from perdure.actors._mailbox import Envelope
 from perdure.actors._timers import ActorTimer, ReceiveTimeout
@@ -22,7 +22,7 @@ class Belongings:
         self.children: dict[str, Cell] = {}
         self.receive_timeout: float | None = None
         self.stash: deque[Envelope] = deque()
-        self.tasks: set[asyncio.Task[None]] = set()
+        self.tasks: set[asyncio.Future[Any]] = set()
         self.timers: dict[object, ActorTimer] = {}
 
     def __bool__(self) -> bool:
@@ -38,6 +38,7 @@ class Belongings:
         """Cancel what belongs to one instance."""
         for timer in list(self.timers.values()):
             timer.cancel()
-        for task in self.tasks:
-            task.cancel()
+        tasks, self.tasks = self.tasks, set()
+        while tasks:  # what still comes of them is for nobody
+            tasks.pop().cancel()
         self.receive_timeout = None

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from msgspec import structs
 
 from perdure.actors._message import Message
 from perdure.actors._path import ActorPath
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from perdure.actors._cell import Cell
     from perdure.actors._system import ActorSystem
 
+_log = logging.getLogger("perdure.actors")
 T = TypeVar("T")
 
 
@@ -165,10 +169,13 @@ class Context:
         self._cell.unstash()
 
     def forward(self, ref: ActorRef) -> None:
-        """Leave the message in hand, and its reply, to another actor, which sees the original sender."""
+        """Leave the message in hand, and its reply, to another actor, which sees the original sender.
+
+        Raises `ActorStopped` when that is over, and the message stays in hand.
+        """
         envelope = self._cell.in_hand
         cell = ref._live_cell(envelope.message) if envelope is not None else self._cell
-        cell.post(self._cell.put_aside())
+        cell.post(structs.replace(self._cell.put_aside(), context=copy_context()))
 
     # Work beside the messages.
 
@@ -177,13 +184,17 @@ class Context:
         work: Awaitable[T],
         on_result: Callable[[T], Message[Any]],
         on_error: Callable[[Exception], Message[Any]] | None = None,
-    ) -> asyncio.Task[None]:
+    ) -> asyncio.Future[T]:
         """Await something beside the handling of messages, and send its result to this actor as a message.
 
-        What it raises becomes a message by `on_error`; without that it goes to supervision. Cancelled with the
-        instance.
+        What it raises becomes a message by `on_error`; without that, or where no message can be made, it goes to
+        supervision. Work that is cancelled sends nothing; it is cancelled with the instance.
         """
-        return self._beside(self._pipe(work, on_result, on_error))
+        future: asyncio.Future[T] = asyncio.ensure_future(work)
+        tasks = self._cell.own().tasks
+        tasks.add(future)
+        future.add_done_callback(lambda _: self._piped(future, tasks, on_result, on_error))
+        return future
 
     def redeliver(self, message: Message[Any], to: ActorRef, schedule: Schedule, *, max: int = 10) -> Redelivery:
         """Send a message to an actor again and again, until it replies or is over, or the attempts are exhausted.
@@ -192,33 +203,45 @@ class Context:
         most `max`. Then this actor gets one `Redelivered`. Cancelled with the instance.
         """
         redelivery = Redelivery(message, to, schedule, max)
-        self._beside(self._redeliver(redelivery))
+        task = self.system.loop.create_task(self._redeliver(redelivery))
+        tasks = self._cell.own().tasks
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
         return redelivery
 
-    async def _pipe(
+    def _piped(
         self,
-        work: Awaitable[T],
+        future: asyncio.Future[T],
+        tasks: set[asyncio.Future[Any]],
         on_result: Callable[[T], Message[Any]],
         on_error: Callable[[Exception], Message[Any]] | None,
     ) -> None:
+        if future not in tasks or future.cancelled():
+            return tasks.discard(future)
+        tasks.discard(future)
         try:
-            message = on_result(await work)
+            message = _outcome(future, on_result, on_error)
         except Exception as error:
-            if on_error is None:
-                return self._cell.fail(error)
-            message = on_error(error)
-        self._cell.post_own(message, copy_context())
+            _log.error("%s failed on what it had piped to itself", self.path, exc_info=error)
+            self._cell.fail(error)
+        else:
+            self._cell.post_own(message, copy_context())
 
     async def _redeliver(self, redelivery: Redelivery) -> None:
         outcome: Redelivered = await redelivery.run(self.system)
         self._cell.post_own(outcome, copy_context())
 
-    def _beside(self, work: Awaitable[None]) -> asyncio.Task[None]:
-        tasks = self._cell.own().tasks
-        task: asyncio.Task[None] = self.system.loop.create_task(work)  # type: ignore[arg-type]
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
-        return task
+
+def _outcome(
+    future: asyncio.Future[T],
+    on_result: Callable[[T], Message[Any]],
+    on_error: Callable[[Exception], Message[Any]] | None,
+) -> Message[Any]:
+    """Return the message that tells of a result or an error; raise an error that nothing is to be made of."""
+    error = future.exception()
+    if isinstance(error, Exception) and on_error is not None:
+        return on_error(error)
+    return on_result(future.result())
 
 
 def _seconds(what: str, seconds: float) -> float:
