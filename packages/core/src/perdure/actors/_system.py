@@ -230,8 +230,11 @@ class ActorSystem:
         await asyncio.shield(self._shutdown)
 
     def crash(self, error: BaseException) -> None:
-        """End the system because of an error: the body of its `async with` is cancelled, and raises `SystemCrashed`."""
-        if self._crash is not None or self._state != "open":
+        """End the system because of an error: the body of its `async with` is cancelled, and raises `SystemCrashed`.
+
+        It does so too when the system is closing already. Silent when that is over, or for a second error.
+        """
+        if self._crash is not None or self._state not in ("open", "closing"):
             return
         _log.critical("the system crashes", exc_info=error)
         self._crash = error
