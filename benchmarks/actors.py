@@ -35,6 +35,7 @@ _TELLS_NOTE = """Tells a second, sent by one task in turn, from the first to whe
 Mailboxes and queues have room for 1,000; Pykka's have no bound."""
 
 _LIVES_NOTE = f"""Lives a second of {LIVES:,} actors, medians; Pykka: of 100 threads. queue: tasks made and cancelled.
+all at once: perdure's by asyncio.gather, a task a call.
 by ref: a message brings an actor to life, is answered, and has another one put away."""
 
 _BUSY_NOTE = """Asks a second, medians, while a task computes in turns of 0.1 ms for ever."""
