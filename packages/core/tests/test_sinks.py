@@ -329,6 +329,15 @@ class TestEnd:
 
         assert done
 
+    async def test_does_not_try_again_to_reach_actors_that_are_over(self, clock: VirtualClock) -> None:
+        """A sink that hands on to an actor does not hold up the end, in which nobody can be reached any more."""
+        async with ActorSystem(clock=clock) as system:
+            ref = await system.spawn(Speaker, "a")
+            reader = await system.spawn(Speaker, "reader")
+            sink = system.sink("reader", ref.subscribe(), lambda text: reader.tell(Say((text,))))
+
+        assert (clock.monotonic(), sink.delivered, system.dead_letters) == (0, 0, 1)
+
     async def test_ends_the_wait_for_another_try(self, clock: VirtualClock) -> None:
         """A back-off that is longer than the system's end does not outlive it."""
         system = ActorSystem(clock=clock, stop_timeout=5)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from perdure.actors._clock import Pause
 from perdure.actors._supervision import Escalate, Failures, Restart, Resume, Supervision, directive
+from perdure.errors import ActorStopped
 
 if TYPE_CHECKING:
     from perdure.actors._system import ActorSystem
@@ -22,7 +23,8 @@ class Sink:
     """Hands each event to a function, one at a time, in order.
 
     What the function raises goes to supervision: `Restart` has the same event delivered again after a back-off,
-    `Resume` goes on with the next one, `Stop` ends the sink, `Escalate` crashes the system.
+    `Resume` goes on with the next one, `Stop` ends the sink, `Escalate` crashes the system. While the system closes, an
+    event for an actor that is over is not delivered again.
     """
 
     GRACE: ClassVar[float] = 1.0  # seconds that a cancelled sink has to end
@@ -100,7 +102,7 @@ class Sink:
                     raise
                 _log.error("the sink %s failed", self.name, exc_info=error)
                 what = directive(self._supervision, error)
-                if isinstance(what, Resume):
+                if isinstance(what, Resume) or self._is_in_vain(error):
                     return True
                 if isinstance(what, Restart) and await self._backed_off(what):
                     continue
@@ -113,6 +115,10 @@ class Sink:
     def _is_its_end(self, error: BaseException) -> bool:
         """Tell a cancellation of the sink from one that the function met."""
         return isinstance(error, asyncio.CancelledError) and self._task.cancelling() > 0
+
+    def _is_in_vain(self, error: BaseException) -> bool:
+        """Tell whether the event was for an actor that is over, in a system where none comes back."""
+        return isinstance(error, ActorStopped) and self._system._state != "open"
 
     async def _backed_off(self, restart: Restart) -> bool:
         clock = self._system.clock
