@@ -351,6 +351,18 @@ class TestEnd:
 
         assert (closing.done(), sink.is_running) == (True, False)
 
+    async def test_by_hand_before_it_began_lets_go_of_the_events(self, system: ActorSystem) -> None:
+        """Nothing is kept for a listener that never was."""
+        ref = await system.spawn(Speaker, "a")
+        events = ref.subscribe()
+        sink = system.sink("paper", events, Paper().write)
+
+        sink.cancel()
+        await sink.closed()
+        await ref.ask(Say(("one",)))
+
+        assert events.take_all() == []
+
     async def test_by_hand_leaves_the_rest(self, system: ActorSystem) -> None:
         """`cancel` is for a listener that is not wanted any more."""
         paper = Paper()

@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from perdure.actors._clock import Pause
+from perdure.actors._streams import Subscription
 from perdure.actors._supervision import Escalate, Failures, Restart, Resume, Supervision, directive
 from perdure.errors import ActorStopped
 
@@ -61,6 +62,8 @@ class Sink:
     def cancel(self) -> None:
         """End now, in the middle of an event if need be."""
         self._task.cancel()
+        if isinstance(self._events, Subscription):
+            self._events.close()  # a task that has not begun would not do it
 
     async def end_by(self, deadline: float) -> None:
         """Return when it is over; cancel it at a time of the clock, and a little later leave it to itself."""
