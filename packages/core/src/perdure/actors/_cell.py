@@ -10,15 +10,15 @@ passivation the cell begins a new life for them. So there is one instance of a p
 for the old one to be over.
 
 An end comes in this order: the message in hand, the critical messages, the children (all at once), the hook `stopping`.
-A restart: the children, the hook `restarting` of the old instance, `started` of the new one. What a parent decides of a
-child it has said beforehand, as data, so no failure ever waits for a busy parent.
+A restart: the children, the hook `restarting` of the old instance, `started` of the new one. A cell is never closed
+before its children are, even where they have to be left to themselves. What a parent decides of a child it has said
+beforehand, as data, so no failure ever waits for a busy parent.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import math
 from collections.abc import Coroutine, Iterable, Iterator
 from contextvars import Context as Variables
 from enum import IntEnum
@@ -33,11 +33,11 @@ from perdure.actors._current import current
 from perdure.actors._mailbox import Envelope, Mailbox
 from perdure.actors._message import Message
 from perdure.actors._path import ActorPath
-from perdure.actors._ref import ActorRef
+from perdure.actors._ref import ActorRef, check_waits
 from perdure.actors._signals import Failed, Passivated, Restarted, Started, Stopped, StopReason
 from perdure.actors._supervision import AllForOne, Directive, Escalate, Failures, Restart, Resume, directive
 from perdure.actors._timers import ActorTimer, ReceiveTimeout
-from perdure.errors import ActorStopped, Rejected, StartTimeout, Unhandled
+from perdure.errors import ActorStopped, AskedItself, Rejected, StartTimeout, Unhandled
 
 if TYPE_CHECKING:
     from perdure.actors._props import Props
@@ -66,6 +66,7 @@ class Cell:
         "_belongings",
         "_change",
         "_context",
+        "_creator",
         "_deadline",
         "_error",
         "_failures",
@@ -82,6 +83,7 @@ class Cell:
         "closed",
         "key",
         "parent",
+        "parting",
         "path",
         "props",
         "rested_at",
@@ -95,11 +97,13 @@ class Cell:
         self.key = key
         self.props = props
         self.closed = False
+        self.parting = False  # true while it waits for the end of its children
         self.rested_at = 0.0
         self._actor: Actor | None = None
         self._belongings: Belongings | None = None
         self._change = Change.NONE
         self._context = Context(self)
+        self._creator: Cell | None = None
         self._deadline: tuple[float, Timer] | None = None
         self._error: BaseException | None = None
         self._failures: Failures | None = None
@@ -141,6 +145,11 @@ class Cell:
     def in_hand(self) -> Envelope | None:
         """The message that is being handled, unless it was put aside."""
         return self._in_hand
+
+    @property
+    def creator(self) -> Cell | None:
+        """The actor that waits for this one to start, if there is one."""
+        return None if self._started is None or self._started.done() else self._creator
 
     def own(self) -> Belongings:
         if self._belongings is None:
@@ -197,6 +206,9 @@ class Cell:
     def start(self) -> asyncio.Future[None]:
         """Begin the first life; the future fails with what made the start fail."""
         self._started = self.system.loop.create_future()
+        creator = current.get()
+        if creator is not None and creator.is_running_here:
+            self._creator = creator
         self._schedule()
         return self._started
 
@@ -208,14 +220,12 @@ class Cell:
                 self._over.set_result(None)
         return self._over
 
-    def stop(self, deadline: float = math.inf) -> asyncio.Future[None]:
+    def stop(self, deadline: float | None = None) -> asyncio.Future[None]:
         """End this life, by a time at the latest; the future is done when it is all over."""
         if not self.closed:
-            self._change = Change.STOP
-            seconds = self.system.stop_timeout
-            if self.props.actor_type.stop_timeout is not None:
-                seconds = min(seconds, self.props.actor_type.stop_timeout)
-            self._end_by(min(deadline, self.system.clock.monotonic() + seconds))
+            if self._change is not Change.STOP:
+                self._change, self._error = Change.STOP, None  # a failure that waited for its turn is none
+            self._end_by(deadline)
             if self._pause is not None:
                 self._pause.end()
             self._schedule()
@@ -273,13 +283,24 @@ class Cell:
         return False
 
     def break_off(self, error: BaseException) -> None:
-        """Answer everybody at once, without awaiting: the turn was cancelled, or the process is ending."""
+        """Answer everybody at once, without awaiting: the turn was cancelled, or the process is ending.
+
+        What is left to do, if there are children, is to wait for their end, in another turn.
+        """
         if self._in_hand is not None:
             self._in_hand.fail(ActorStopped(self.path, f"ended by {type(error).__name__}"))
-        if not self.closed:
-            self._reason = StopReason.CANCELLED
-            self._change = Change.STOP
-            _settle(self._started, ActorStopped(self.path, f"its start was ended by {type(error).__name__}"))
+        if self.closed:
+            return
+        self._task = self._in_hand = None
+        self._reason = StopReason.CANCELLED
+        self._change = Change.STOP
+        _settle(self._started, ActorStopped(self.path, f"its start was ended by {type(error).__name__}"))
+        if self.children():
+            self._end_by(None)
+            self._late = True
+            self._sift()
+            self.system.dispatcher.schedule(self)
+        else:
             self._close()
 
     # Messages.
@@ -366,8 +387,7 @@ class Cell:
         envelope = self._in_hand
         told: BaseException = error
         if isinstance(error, asyncio.CancelledError):
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
+            if _is_cancelled():
                 if envelope is not None:
                     envelope.fail(ActorStopped(self.path, "cancelled while it handled the message"))
                 raise error
@@ -411,11 +431,17 @@ class Cell:
             return None
         if self._failures is None:
             self._failures = Failures()
-        return self._failures.delay(what, self.system.clock.monotonic(), self.system.random())
+        try:
+            return self._failures.delay(what, self.system.clock.monotonic(), self.system.random())
+        except Exception:
+            _log.exception("the schedule of %s failed", self.path)
+            return None
 
     def _share(self, error: BaseException, delay: float | None) -> None:
         """Have the siblings restart or stop as well."""
         assert self.parent is not None
+        if delay is not None and self._change is Change.RESTART:
+            return  # a sibling has failed before it, and all are to restart already
         for sibling in self.parent.children():
             if sibling is not self and delay is not None:
                 sibling.restart(error)
@@ -427,6 +453,7 @@ class Cell:
         self._change = Change.STOP
         self._reason = StopReason.FAILED
         self._error = error
+        self._end_by(None)
         self._sift()
         if escalate and self.parent is not None:
             self.parent.fail(error)
@@ -440,11 +467,13 @@ class Cell:
             await self._wait(delay)
         if self._change is Change.STOP:
             return None
+        self._change, self._error = Change.NONE, None  # whoever else wants a new instance gets this one
         try:
             await self._incarnate()
         except Exception as again:
             _log.error("%s could not be restarted", self.path, exc_info=again)
             self.system._happened(Failed, self, again)
+            await asyncio.sleep(0)  # without a back-off the loop would never turn
             return again
         self.system._happened(Restarted, self, error)
         return None
@@ -489,39 +518,57 @@ class Cell:
         except Exception as error:
             self._change = Change.STOP
             self._reason = StopReason.FAILED
-            _settle(self._started, error)
+            self._error = error
+            await self._give_up_belongings()
             self._refuse(self._take_all(), error)
             self.system._happened(Failed, self, error)
+            _settle(self._started, error)
+            self._close()  # in this turn: whoever waited may use the name again
         else:
             _settle(self._started, None)
             self.system._happened(Started, self)
+        self._creator = None
 
     async def _incarnate(self) -> None:
         """Make and start an instance. Raises what its start raises, and leaves nothing of it behind."""
         actor = self.props.create()
         seconds = self.props.actor_type.start_timeout
         if seconds is None:
-            return await self._start(actor)
-        start = self.system.loop.create_task(self._start(actor))
+            await self._start(actor)
+        else:
+            await self._start_within(seconds, actor)
+
+    async def _start_within(self, seconds: float, actor: Actor) -> None:
+        task, expired = self._task, False
+        assert task is not None
+
+        def expire() -> None:
+            nonlocal expired
+            expired = True
+            task.cancel()
+
         clock = self.system.clock
-        timer = clock.call_at(clock.monotonic() + seconds, start.cancel)
+        timer = clock.call_at(clock.monotonic() + seconds, expire)
         try:
-            await start
+            await self._start(actor)
         except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise
-            raise StartTimeout(self.path, seconds) from None
+            if expired and task.cancelling() == 1:
+                raise StartTimeout(self.path, seconds) from None
+            raise
         finally:
             timer.cancel()
+            if expired:
+                task.uncancel()
 
     async def _start(self, actor: Actor) -> None:
         await actor._prepare(self._context)
         self._actor = actor
         try:
             await actor.started(self._context)
-        except BaseException:
+        except BaseException as error:
             await self._leave("stopping")
+            if isinstance(error, asyncio.CancelledError) and not _is_cancelled():
+                raise ActorStopped(self.path, "something that its start awaited was cancelled") from error
             raise
         self.unstash()
 
@@ -541,7 +588,9 @@ class Cell:
             return
         try:
             await getattr(actor, hook)(self._context, *arguments)
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
+            if isinstance(error, asyncio.CancelledError) and _is_cancelled():
+                raise
             _log.error("%s failed while %s", self.path, hook, exc_info=error)
         await self._give_up_belongings()  # the hook may have made new ones
 
@@ -553,12 +602,31 @@ class Cell:
 
     async def _stop_children(self) -> None:
         """Stop the children at the same time. They have deadlines, so nothing cuts this short."""
-        deadline = self._deadline[0] if self._deadline is not None else math.inf
+        deadline = None if self._deadline is None else self._deadline[0]
         task, self._task = self._task, None
+        self.parting = True
         try:
-            await asyncio.wait([child.stop(deadline) for child in self.children()])
+            ends = [child.stop(deadline) for child in self.children()]
+            for child in self.children():
+                self.system._watches.remove(self, child.path)  # it is the one who ends them
+            self._answer_waiting()
+            await asyncio.wait(ends)
         finally:
+            self.parting = False
             self._task = task
+
+    def _answer_waiting(self) -> None:
+        """Answer what is queued of those who cannot end, nor have others end, before they have an answer."""
+        envelopes = list(self._take_all())
+        for envelope in list(envelopes):
+            if envelope.blocks:
+                try:
+                    check_waits(envelope.sender, self)
+                except AskedItself as error:
+                    envelopes.remove(envelope)
+                    self._refuse([envelope], error)
+        if envelopes:
+            self._queue().put_first(envelopes)
 
     def _close(self) -> None:
         if self.closed:  # it was left to itself, and has come to its end after all
@@ -568,8 +636,6 @@ class Cell:
         self._task = None
         if self._deadline is not None:
             self._deadline[1].cancel()
-        for child in self.children():  # only where an end was cut short
-            child.stop(self.system.clock.monotonic())
         self._refuse(self._take_all(), self._gone())
         if self._belongings is not None:
             self._belongings.drop()
@@ -585,9 +651,15 @@ class Cell:
 
     # Deadlines.
 
-    def _end_by(self, when: float) -> None:
+    def _end_by(self, when: float | None) -> None:
+        """See to it that the end comes by a time, or by the system's timeout; and by the actor's own, if it has one."""
+        now = self.system.clock.monotonic()
+        if when is None:
+            when = now + self.system.stop_timeout
+        if self.props.actor_type.stop_timeout is not None:
+            when = min(when, now + self.props.actor_type.stop_timeout)
         if self._deadline is not None:
-            if self._deadline[0] <= when:
+            if self._late or self._deadline[0] <= when:
                 return
             self._deadline[1].cancel()
         self._deadline = (when, self.system.clock.call_at(when, self._overdue))
@@ -610,6 +682,8 @@ class Cell:
 
     def _abandon(self) -> None:
         _log.error("%s does not end, though it was cancelled: it is left to itself", self.path)
+        for child in self.children():
+            child._abandon()
         self.break_off(TimeoutError())
 
 
@@ -621,6 +695,12 @@ def _settle(future: asyncio.Future[None] | None, error: Exception | None) -> Non
         future.set_result(None)
     else:
         future.set_exception(error)
+
+
+def _is_cancelled() -> bool:
+    """Tell whether a `CancelledError` is meant for what runs here, and not for something that it awaited."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
 
 
 def _not_awaited(path: str, reply: CoroutineType[Any, Any, Any]) -> TypeError:

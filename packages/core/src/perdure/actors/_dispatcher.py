@@ -46,11 +46,11 @@ class Dispatcher:
             self._call()
 
     async def close(self) -> None:
-        """End the runners; those with a turn under way when it is over."""
+        """End the runners, when all cells are closed; a turn that is still under way was left to itself."""
         self._closed = True
         while self._resting:
             self._resting.pop().called()
-        while tasks := [runner.task for runner in self._runners if runner.task is not asyncio.current_task()]:
+        while tasks := [runner.task for runner in self._runners if not runner.is_waiting]:
             await asyncio.wait(tasks)
 
     def leave(self, runner: Runner) -> None:
@@ -90,6 +90,9 @@ class Dispatcher:
         self._takers.discard(runner)
         if self.ready and not self._takers:
             self._call()
+        error = None if runner.task.cancelled() else runner.task.exception()
+        if error is not None and not isinstance(error, KeyboardInterrupt | SystemExit):  # the loop has raised these
+            self.loop.call_exception_handler({"message": "an actor ended its task", "exception": error})
 
 
 class Runner(Coroutine[Any, Any, None]):
@@ -107,6 +110,11 @@ class Runner(Coroutine[Any, Any, None]):
         self._cell: Cell
         self._run: Callable[..., Any]
         self._turn: Coroutine[Any, Any, None] | None = None
+
+    @property
+    def is_waiting(self) -> bool:
+        """True while a turn is under way."""
+        return self._turn is not None
 
     def called(self) -> bool:
         """Wake the runner that rests; False when it was cancelled."""
@@ -147,6 +155,8 @@ class Runner(Coroutine[Any, Any, None]):
         self._dispatcher.return_to(self)
         if self._cell.ended_turn():
             self._dispatcher.ready.append(self._cell)
+        if self.task.cancelling():  # the turn has not heeded it, and no other shall
+            raise StopIteration
         return self._take()
 
     def _take(self) -> Any:

@@ -59,7 +59,7 @@ class ActorRef:
         sender = current.get()
         blocks = sender is not None and sender.is_running_here
         if blocks:
-            _check_waits(sender, cell)
+            check_waits(sender, cell)
         system = self._system
         seconds = system.ask_timeout if timeout is None else timeout
         reply: asyncio.Future[R] = system.loop.create_future()
@@ -112,9 +112,14 @@ class ActorRef:
             await asyncio.shield(over)
 
     async def closed(self) -> None:
-        """Return when the actor that lives now, if any, is over, its children and its hooks included."""
+        """Return when the actor that lives now, if any, is over, its children and its hooks included.
+
+        Raises `AskedItself` in that actor's own code, and in that of those below it.
+        """
         cell = self._present()
         if cell is not None:
+            if _is_inside(current.get(), cell):
+                raise AskedItself(cell.path)
             await asyncio.shield(cell.over())
 
     @property
@@ -155,17 +160,25 @@ class ActorRef:
         return cell
 
 
-def _check_waits(sender: Cell | None, target: Cell) -> None:
-    """Raise `AskedItself` if `target` waits for what its asker is doing: neither would ever go on."""
+def check_waits(sender: Cell | None, target: Cell) -> None:
+    """Raise `AskedItself` if `target` waits for what its asker is doing: neither would ever go on.
+
+    It waits for an actor that it has asked or is starting, or for its children to stop, or for whoever waits for these.
+    """
     via: list[str] = []
     cell = sender
     while cell is not None and cell is not target:
         via.append(cell.path)
+        if target.parting and target.path.is_ancestor_of(cell.path):
+            break
         envelope = cell.in_hand
-        if envelope is None or not envelope.blocks or envelope.reply is None or envelope.reply.done():
+        if envelope is None:
+            cell = cell.creator
+        elif not envelope.blocks or envelope.reply is None or envelope.reply.done():
             return
-        cell = envelope.sender
-    if cell is target:
+        else:
+            cell = envelope.sender
+    if cell is not None:
         raise AskedItself(target.path, tuple(reversed(via)))
 
 
