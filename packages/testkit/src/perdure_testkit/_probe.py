@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from collections.abc import Callable
 from typing import Any, ClassVar, TypeVar, cast, overload
 
-from perdure.actors import Actor, ActorRef, ActorSystem, Context, Message, Terminated
-from perdure.errors import ActorStopped
+from perdure.actors import Actor, ActorRef, ActorSystem, Context, Message, Reply, Terminated
 from perdure_testkit._bell import Bell
 from perdure_testkit._wanted import listed, meets, named
 
@@ -35,7 +33,6 @@ class Probe:
 
     def __init__(self, system: ActorSystem) -> None:
         self.received: list[Message[Any]] = []
-        self._asks: list[_Received] = []
         self._bell = Bell(system.clock)
         self._context: Context
         self._function: Callable[[Any], object] | None = None
@@ -150,18 +147,13 @@ class Probe:
         self._context = context
 
     def _receive(self, message: Message[Any]) -> None:
-        received = _Received(message, self._context.sender, _take_reply(self._context))
-        if received.is_asked:
-            self._asks.append(received)
+        sender = self._context.sender
+        received = _Received(message, sender, self._context.reply_later())
         if received.is_asked and self._function is not None:
             received.reply_by(self._function)
         self.received.append(message)
         self._waiting.append(received)
         self._bell.ring()
-
-    def _ended(self) -> None:
-        for ask in self._asks:
-            ask.fail(ActorStopped(self.ref.path))
 
     # What a failure says.
 
@@ -195,21 +187,18 @@ class Probe:
 
 
 class _Received:
-    """A message that came, who sent it, and where its reply goes, if it was asked."""
+    """A message that came, who sent it, and the reply to it."""
 
-    def __init__(self, message: Message[Any], sender: ActorRef | None, reply: asyncio.Future[Any] | None) -> None:
+    def __init__(self, message: Message[Any], sender: ActorRef | None, reply: Reply) -> None:
         self.message = message
         self.sender = sender
+        self.is_asked = reply.is_awaited
         self.is_answered = False
         self._reply = reply
 
-    @property
-    def is_asked(self) -> bool:
-        return self._reply is not None
-
     def reply(self, value: object) -> None:
-        if (reply := self._open()) is not None:
-            reply.set_result(value)
+        self.is_answered = True
+        self._reply.send(value)
 
     def reply_by(self, function: Callable[[Any], object]) -> None:
         try:
@@ -220,13 +209,8 @@ class _Received:
             self.reply(value)
 
     def fail(self, error: Exception) -> None:
-        if (reply := self._open()) is not None:
-            reply.set_exception(error)
-
-    def _open(self) -> asyncio.Future[Any] | None:
-        """Return the future of the reply, unless it has one or nobody waits for it any more."""
         self.is_answered = True
-        return None if self._reply is None or self._reply.done() else self._reply
+        self._reply.fail(error)
 
 
 class _Say(Message[None]):
@@ -252,17 +236,3 @@ class _ProbeActor(Actor):
             await message.to.tell(message.message)
         else:
             self._probe._receive(message)
-
-    async def stopping(self, context: Context) -> None:
-        self._probe._ended()
-
-
-def _take_reply(context: Context) -> asyncio.Future[Any] | None:
-    """Return where the reply to the message in hand goes, and leave it to the test; None for a message that was told.
-
-    A context has no public way to answer after the handler has returned, so this goes to the cell.
-    """
-    envelope = context._cell.in_hand
-    if envelope is None or envelope.reply is None:
-        return None
-    return context._cell.put_aside().reply

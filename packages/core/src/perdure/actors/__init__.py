@@ -7,6 +7,7 @@ from perdure.actors._message import Message
 from perdure.actors._path import ActorPath
 from perdure.actors._redelivery import Redelivered, Redelivery
 from perdure.actors._ref import ActorRef
+from perdure.actors._reply import Reply
 from perdure.actors._routers import ConsistentHash, RandomChoice, RoundRobin, Router
 from perdure.actors._run import run
 from perdure.actors._signals import (
@@ -62,6 +63,7 @@ __all__ = [
     "ReceiveTimeout",
     "Redelivered",
     "Redelivery",
+    "Reply",
     "Restart",
     "Restarted",
     "Resume",

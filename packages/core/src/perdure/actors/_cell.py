@@ -132,6 +132,10 @@ class Cell:
         return not (self._scheduled or self._belongings)
 
     @property
+    def _has_no_last_hook(self) -> bool:
+        return self._actor is None or type(self._actor).stopping is Actor.stopping
+
+    @property
     def is_running_here(self) -> bool:
         """True when called from this actor's own code, not from a task that it has started."""
         return self._task is not None and self._task is asyncio.current_task(self.system.loop)
@@ -176,7 +180,7 @@ class Cell:
 
     def post_own(self, message: Message[Any], context: Variables) -> Envelope:
         """Hand over what the actor is to hear, room or not."""
-        envelope = Envelope(message, None, None, context)
+        envelope = Envelope(message, None, None, context, own=True)
         if self.closed:
             self._refuse([envelope], ActorStopped(self.path))
         elif self._scheduled:
@@ -220,16 +224,18 @@ class Cell:
                 self._over.set_result(None)
         return self._over
 
-    def stop(self, deadline: float | None = None) -> asyncio.Future[None]:
-        """End this life, by a time at the latest; the future is done when it is all over."""
-        if not self.closed:
-            if self._change is not Change.STOP:
-                self._change, self._error = Change.STOP, None  # a failure that waited for its turn is none
-            self._end_by(deadline)
-            if self._pause is not None:
-                self._pause.end()
-            self._schedule()
-        return self.over()
+    def stop(self, deadline: float | None = None) -> None:
+        """End this life, by a time at the latest; at once, where nothing is left to do."""
+        if self.closed:
+            return
+        if self._change is not Change.STOP:
+            self._change, self._error = Change.STOP, None  # a failure that waited for its turn is none
+        if self.idle and self._has_no_last_hook:
+            return self._close()
+        self._end_by(deadline)
+        if self._pause is not None:
+            self._pause.end()
+        self._schedule()
 
     def restart(self, error: BaseException) -> None:
         """Replace the instance after the message in hand: a sibling has failed."""
@@ -244,7 +250,7 @@ class Cell:
         if not self.idle or self.closed:
             return
         self._change = Change.PASSIVATE
-        if self._actor is None or type(self._actor).stopping is Actor.stopping:
+        if self._has_no_last_hook:
             self._close()
         else:
             self._schedule()
@@ -278,7 +284,7 @@ class Cell:
         self.rested_at = self.system.clock.monotonic()
         if self._belongings is not None:
             self._await_silence(self._belongings)
-        if self.props.virtual and self.system.live > self.system.max_live:
+        if self.props.virtual and self.system.is_crowded:
             self.passivate()  # all the others are busy, or they would have gone before
         return False
 
@@ -338,6 +344,7 @@ class Cell:
             if type(reply) is CoroutineType:
                 raise _not_awaited(self.path, reply)
         except BaseException as error:
+            del envelope  # the collector does not see envelopes, and the error keeps this frame
             return await self._fail(error)
         asker = envelope.reply
         if asker is None or asker.done() or self._in_hand is not envelope:
@@ -365,6 +372,8 @@ class Cell:
         """Answer envelopes with `error`; log what nobody waits for."""
         lost = 0
         for envelope in envelopes:
+            if envelope.own:
+                continue
             lost += envelope.reply is None
             envelope.fail(error)
             self.system._dead(envelope.message, self.path, envelope.sender, str(error))
@@ -596,7 +605,7 @@ class Cell:
 
     async def _give_up_belongings(self) -> None:
         if self._belongings is not None:
-            self._belongings.drop()
+            self._belongings.drop(self.path)
             if self._belongings.children:
                 await self._stop_children()
 
@@ -606,11 +615,12 @@ class Cell:
         task, self._task = self._task, None
         self.parting = True
         try:
-            ends = [child.stop(deadline) for child in self.children()]
             for child in self.children():
                 self.system._watches.remove(self, child.path)  # it is the one who ends them
+                child.stop(deadline)
             self._answer_waiting()
-            await asyncio.wait(ends)
+            if ends := [child.over() for child in self.children()]:
+                await asyncio.wait(ends)
         finally:
             self.parting = False
             self._task = task
@@ -636,9 +646,10 @@ class Cell:
         self._task = None
         if self._deadline is not None:
             self._deadline[1].cancel()
-        self._refuse(self._take_all(), self._gone())
+        if self._has_mail():
+            self._refuse(self._take_all(), self._gone())
         if self._belongings is not None:
-            self._belongings.drop()
+            self._belongings.drop(self.path)
             self._refuse(self._belongings.stash, self._gone())
         if self._change is Change.PASSIVATE:
             self.system._forget(self, None)

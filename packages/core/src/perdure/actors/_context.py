@@ -14,6 +14,7 @@ from perdure.actors._message import Message
 from perdure.actors._path import ActorPath
 from perdure.actors._redelivery import Redelivered, Redelivery
 from perdure.actors._ref import ActorRef
+from perdure.actors._reply import Reply
 from perdure.actors._signals import Failed, StopReason, Terminated
 from perdure.actors._supervision import Schedule, Supervision
 from perdure.actors._timers import ActorTimer
@@ -167,6 +168,13 @@ class Context:
     def unstash(self) -> None:
         """Have what was put aside handled next, in the order in which it came."""
         self._cell.unstash()
+
+    def reply_later(self) -> Reply:
+        """Take the reply to the message in hand into one's own hands: the handler returns, and whoever asked waits on.
+
+        The reply may be given from any code in the loop, and goes with the instance.
+        """
+        return Reply(self._cell.put_aside().reply, self._cell.own().replies)
 
     def forward(self, ref: ActorRef) -> None:
         """Leave the message in hand, and its reply, to another actor, which sees the original sender.

@@ -116,6 +116,11 @@ class Runner(Coroutine[Any, Any, None]):
         """True while a turn is under way."""
         return self._turn is not None
 
+    @property
+    def cr_await(self) -> Coroutine[Any, Any, None] | None:
+        """The turn that waits, for those who look into tasks; as in coroutines of Python's own."""
+        return self._turn
+
     def called(self) -> bool:
         """Wake the runner that rests; False when it was cancelled."""
         if self._gate is None or self._gate.done():

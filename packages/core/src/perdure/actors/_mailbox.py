@@ -25,7 +25,8 @@ class Envelope(msgspec.Struct, frozen=True, eq=False, gc=False):
     """A message under way.
 
     `reply`: where its reply goes, or None. `sender`: the actor that sent it, or None. `context`: a copy of the sender's
-    context variables, in which it is handled. `blocks`: the sender handles nothing until the reply is there.
+    context variables, in which it is handled. `blocks`: the sender handles nothing until the reply is there. `own`: it
+    comes from the actor's own timers, watches or work, so nobody misses it when it is not handled.
     """
 
     message: Message[Any]
@@ -33,6 +34,7 @@ class Envelope(msgspec.Struct, frozen=True, eq=False, gc=False):
     sender: Cell | None
     context: Context
     blocks: bool = False
+    own: bool = False
 
     def fail(self, error: BaseException) -> None:
         if self.reply is not None and not self.reply.done():

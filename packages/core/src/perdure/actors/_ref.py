@@ -102,14 +102,14 @@ class ActorRef:
         Whatever has not ended after `timeout` seconds (by default the system's `stop_timeout`) is cancelled. What is
         queued is answered with `ActorStopped`, but for critical messages, which are handled. Silent when the actor is
         over already. An actor reached by `ref` comes back with the next message. An actor that stops itself, or one
-        above it, does not wait.
+        above it, does not wait, and nor do the tasks that it has started.
         """
         cell = self._present()
         if cell is None:
             return
-        over = cell.stop() if timeout is None else cell.stop(self._system.clock.monotonic() + timeout)
-        if not _is_inside(current.get(), cell):
-            await asyncio.shield(over)
+        cell.stop(None if timeout is None else self._system.clock.monotonic() + timeout)
+        if not (cell.closed or _is_inside(current.get(), cell)):
+            await asyncio.shield(cell.over())
 
     async def closed(self) -> None:
         """Return when the actor that lives now, if any, is over, its children and its hooks included.
@@ -118,7 +118,8 @@ class ActorRef:
         """
         cell = self._present()
         if cell is not None:
-            if _is_inside(current.get(), cell):
+            here = current.get()
+            if here is not None and here.is_running_here and _is_inside(here, cell):
                 raise AskedItself(cell.path)
             await asyncio.shield(cell.over())
 
@@ -183,9 +184,7 @@ def check_waits(sender: Cell | None, target: Cell) -> None:
 
 
 def _is_inside(cell: Cell | None, other: Cell) -> bool:
-    """Tell whether the code of a cell runs that is `other`, or below it."""
-    if cell is None or not cell.is_running_here:
-        return False
+    """Tell whether a cell is `other`, or below it."""
     while cell is not None and cell is not other:
         cell = cell.parent
     return cell is other

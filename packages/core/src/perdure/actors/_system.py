@@ -10,7 +10,7 @@ import random
 import warnings
 from collections.abc import AsyncIterable, Awaitable, Callable, Mapping
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from perdure.actors._actor import Actor
 from perdure.actors._cell import Cell
@@ -84,6 +84,8 @@ class ActorSystem:
         self._shutdown: asyncio.Future[None] | None = None
         self._state = "new"
 
+    _STOPS: ClassVar[int] = 500  # idle actors that are stopped in one turn of the loop
+
     async def __aenter__(self: Self) -> Self:
         if self._state != "new":
             raise RuntimeError("a system is entered once; make another")
@@ -119,6 +121,11 @@ class ActorSystem:
         return f"<{type(self).__name__} {self._state}, {len(self._cells)} live actors>"
 
     # Actors.
+
+    @property
+    def is_crowded(self) -> bool:
+        """True while more actors are live than the cap allows."""
+        return len(self._cells) > self.max_live
 
     @property
     def live(self) -> int:
@@ -245,7 +252,8 @@ class ActorSystem:
     async def close(self) -> None:
         """Stop all actors, each after the message in hand, and cancel those that take longer than `stop_timeout`.
 
-        Called by an actor, it does not wait for the end, which would be to wait for itself.
+        Called by an actor, or a task that an actor has started, it does not wait for the end: that might be to wait for
+        itself.
         """
         if self._state in ("closed", "new"):
             self._state = "closed"
@@ -254,14 +262,19 @@ class ActorSystem:
             self._state = "closing"
             self._closing = self.loop.create_task(self._end(), context=self.context.copy())
         cell = current.get()
-        if cell is None or cell.system is not self or not cell.is_running_here:
+        if cell is None or cell.system is not self:
             await _to_the_end(self._closing)
 
     async def _end(self) -> None:
         self.shutdown()
         deadline = self.clock.monotonic() + self.stop_timeout
         try:
-            stops = [cell.stop(deadline) for cell in list(self._cells.values()) if cell.parent is None]
+            for number, cell in enumerate(list(self._cells.values())):
+                if number % self._STOPS == 0:
+                    await asyncio.sleep(0)
+                if cell.parent is None:
+                    cell.stop(deadline)
+            stops = [cell.over() for cell in self._cells.values() if cell.parent is None]
             if stops:
                 await asyncio.wait(stops)
             await self._drain_sinks(deadline)
