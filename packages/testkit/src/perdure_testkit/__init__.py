@@ -7,18 +7,21 @@ pytest.register_assert_rewrite("perdure_testkit._contract")  # before its import
 from perdure_testkit._clock import VirtualClock  # noqa: E402
 from perdure_testkit._contract import BackendContract, Reopen  # noqa: E402
 from perdure_testkit._expectations import expect_dead_letters, expect_events, expect_published  # noqa: E402
-from perdure_testkit._faulty import FaultyBackend, Operation  # noqa: E402
+from perdure_testkit._faults import Injected, Operation, every_nth  # noqa: E402
+from perdure_testkit._faulty import FaultyBackend  # noqa: E402
 from perdure_testkit._jumping import Stalled  # noqa: E402
 from perdure_testkit._probe import Probe  # noqa: E402
 
 __all__ = [
     "BackendContract",
     "FaultyBackend",
+    "Injected",
     "Operation",
     "Probe",
     "Reopen",
     "Stalled",
     "VirtualClock",
+    "every_nth",
     "expect_dead_letters",
     "expect_events",
     "expect_published",
