@@ -9,13 +9,16 @@ import sqlite3
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol, cast
 
 from benchmarks.report import Report, Table
 from benchmarks.run import Run
 
-SECTIONS = ("throughput", "busy_loop", "recovery", "memory", "handles", "actors")
+SECTIONS: tuple[str, ...] = ("throughput", "busy_loop", "recovery", "memory", "handles", "actors")
+if find_spec("perdure_rocksdb") is not None:
+    SECTIONS = (*SECTIONS, "rocksdb")
 
 
 class Section(Protocol):
