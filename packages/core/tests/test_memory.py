@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from uuid import uuid4
 
 import pytest
 
 from perdure import open_backend
-from perdure.abc import Backend, Put, PutState, WriteGroup
+from perdure.abc import Put, PutState, WriteGroup
 from perdure.errors import StoreClosed, StoreError
 from perdure.memory import MemoryBackend
 from perdure_testkit import BackendContract
 
 
 class TestMemoryBackend(BackendContract):
+    lacks = {"processes": "it is one process's", "kills": "nothing outlives the process"}  # noqa: RUF012
+
     @pytest.fixture
-    async def backend(self) -> AsyncIterator[Backend]:
-        backend = await open_backend("memory://")
-        yield backend
-        await backend.close()
+    def url(self) -> str:
+        return f"memory://{uuid4().hex}"
 
 
 async def test_backends_without_a_name_share_nothing() -> None:

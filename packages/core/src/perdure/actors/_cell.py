@@ -56,6 +56,10 @@ class Change(IntEnum):
     STOP = 4
 
 
+_NONE = Change.NONE  # looked up faster than the member
+_STOP = Change.STOP
+
+
 class Cell:
     """One actor of a system."""
 
@@ -168,7 +172,10 @@ class Cell:
         if not self._scheduled:
             self._first = envelope
             self._scheduled = True
-            self.system.dispatcher.schedule(self)
+            dispatcher = self.system.dispatcher
+            dispatcher.ready.append(self)
+            if not dispatcher.takers:
+                dispatcher.call()
             return None
         mailbox = self._queue()
         if mailbox.offer(envelope):
@@ -260,14 +267,18 @@ class Cell:
     def turn(self, runner: asyncio.Task[None]) -> tuple[Variables, Coroutine[Any, Any, None]]:
         """Return what is to be done next, and the context variables to do it in."""
         self._task = runner
-        if self._change is Change.STOP:
+        change = self._change
+        if change is _STOP:
             self._sift()
         if self._belongings is not None:
             self._belongings.heard()
-        if self._actor is not None and (
-            self._change is Change.NONE or (self._change is Change.STOP and self._has_mail())
-        ):
-            envelope = self._in_hand = self._take()
+        if self._actor is not None and (change is _NONE or (change is _STOP and self._has_mail())):
+            envelope = self._first
+            if envelope is None:
+                envelope = self._queue().take()
+            else:
+                self._first = None
+            self._in_hand = envelope
             return envelope.context, self._handle(envelope)
         first = self._first
         return (self.system.context if first is None else first.context).copy(), self._change_life()
@@ -275,17 +286,19 @@ class Cell:
     def ended_turn(self) -> bool:
         """Note the end of a turn, and tell whether there is to be another."""
         self._task = self._in_hand = None
+        if self._first is not None or self._mailbox or self._change is not _NONE:
+            return not self.closed
         if self.closed:
             return False
-        if self._change is not Change.NONE or self._has_mail():
-            return True
         self._scheduled = False
         self._mailbox = None
-        self.rested_at = self.system.clock.monotonic()
         if self._belongings is not None:
             self._await_silence(self._belongings)
-        if self.props.virtual and self.system.is_crowded:
-            self.passivate()  # all the others are busy, or they would have gone before
+        if self.props.virtual:
+            system = self.system
+            self.rested_at = system.clock.monotonic()
+            if len(system._cells) > system.max_live:
+                self.passivate()  # all the others are busy, or they would have gone before
         return False
 
     def break_off(self, error: BaseException) -> None:

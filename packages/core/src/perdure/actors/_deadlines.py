@@ -2,7 +2,7 @@
 
 Waits of one duration end in the order in which they began, so a dictionary in order of insertion is their queue, and
 a timer for its first entry serves them all: an ask costs two dictionary operations, not a heap and a handle. The queues
-of a few durations stay when they are empty; where every wait has a duration of its own, queue and timer go with it.
+of a few durations stay when they are empty; where every wait has a duration of its own, the empty ones are forgotten.
 """
 
 from __future__ import annotations
@@ -27,22 +27,21 @@ class Deadlines:
         self._timers: dict[float, Timer] = {}
         self._waits: dict[float, dict[_Future, float]] = {}
 
-    def add(self, future: _Future, seconds: float) -> None:
-        """Fail `future` with `error(seconds)` in `seconds` from now, unless it is discarded before."""
+    def add(self, future: _Future, seconds: float) -> dict[_Future, float]:
+        """Fail `future` with `error(seconds)` in `seconds` from now, unless it is taken out of what is returned."""
         waits = self._waits.get(seconds)
         if waits is None:
+            if len(self._waits) >= self._FEW:
+                self._forget_empty()
             waits = self._waits[seconds] = {}
             self._arm(seconds, self._clock.monotonic() + seconds)
         waits[future] = self._clock.monotonic() + seconds
+        return waits
 
-    def discard(self, future: _Future, seconds: float) -> None:
-        """Forget a future that was added with this duration, if it is still known."""
-        waits = self._waits.get(seconds)
-        if waits is not None:
-            waits.pop(future, None)
-            if not waits and len(self._waits) > self._FEW:
-                del self._waits[seconds]
-                self._timers.pop(seconds).cancel()
+    def _forget_empty(self) -> None:
+        for seconds in [seconds for seconds, waits in self._waits.items() if not waits]:
+            del self._waits[seconds]
+            self._timers.pop(seconds).cancel()
 
     def _arm(self, seconds: float, when: float) -> None:
         self._timers[seconds] = self._clock.call_at(when, lambda: self._expire(seconds))

@@ -36,14 +36,14 @@ class Dispatcher:
         self._context = context
         self._resting: list[Runner] = []
         self._runners: set[Runner] = set()
-        self._takers: set[Runner] = set()
+        self.takers: set[Runner] = set()
         self._closed = False
 
     def schedule(self, cell: Cell) -> None:
         """Have the cell take its turn soon. The cell sees to it that it is not scheduled twice."""
         self.ready.append(cell)
-        if not self._takers:
-            self._call()
+        if not self.takers:
+            self.call()
 
     async def close(self) -> None:
         """End the runners, when all cells are closed; a turn that is still under way was left to itself."""
@@ -55,41 +55,41 @@ class Dispatcher:
 
     def leave(self, runner: Runner) -> None:
         """Note that a runner takes no cells while its turn waits, and call others."""
-        self._takers.discard(runner)
+        self.takers.discard(runner)
         self.waits = min(2 * self.waits + 1, 4096)
-        for _ in range(min(self.waits, len(self.ready)) - len(self._takers)):
-            self._call()
+        for _ in range(min(self.waits, len(self.ready)) - len(self.takers)):
+            self.call()
 
     def return_to(self, runner: Runner) -> None:
         """Note that the turn for which a runner had left is over."""
-        self._takers.add(runner)
+        self.takers.add(runner)
 
     def rest(self, runner: Runner) -> bool:
         """Keep a runner that has nothing to do; False when it is to end."""
-        self._takers.discard(runner)
+        self.takers.discard(runner)
         if self._closed or runner.task.cancelling() or len(self._resting) >= self._RESTING:
             return False
         self._resting.append(runner)
         return True
 
-    def _call(self) -> None:
+    def call(self) -> None:
         """Make a resting runner, or a new one, a taker."""
         while self._resting:
             runner = self._resting.pop()
             if runner.called():
-                self._takers.add(runner)
+                self.takers.add(runner)
                 return
         runner = Runner(self)
         runner.task = self.loop.create_task(runner, name="perdure-runner", context=self._context)
         runner.task.add_done_callback(lambda _: self._ended(runner))
         self._runners.add(runner)
-        self._takers.add(runner)
+        self.takers.add(runner)
 
     def _ended(self, runner: Runner) -> None:
         self._runners.discard(runner)
-        self._takers.discard(runner)
-        if self.ready and not self._takers:
-            self._call()
+        self.takers.discard(runner)
+        if self.ready and not self.takers:
+            self.call()
         error = None if runner.task.cancelled() else runner.task.exception()
         if error is not None and not isinstance(error, KeyboardInterrupt | SystemExit):  # the loop has raised these
             self.loop.call_exception_handler({"message": "an actor ended its task", "exception": error})

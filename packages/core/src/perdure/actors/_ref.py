@@ -55,7 +55,9 @@ class ActorRef:
         and then the message may still be handled; `ActorStopped` when the actor is over; `AskedItself` where an actor
         would wait for itself, at first or at second hand.
         """
-        cell = self._live_cell(message)
+        cell = self._cell
+        if cell is None or cell.closed or not isinstance(message, Message):
+            cell = self._live_cell(message)
         sender = current.get()
         blocks = sender is not None and sender.is_running_here
         if blocks:
@@ -63,7 +65,7 @@ class ActorRef:
         system = self._system
         seconds = system.ask_timeout if timeout is None else timeout
         reply: asyncio.Future[R] = system.loop.create_future()
-        system.deadlines.add(reply, seconds)
+        waits = system.deadlines.add(reply, seconds)
         admitted = cell.post(Envelope(message, reply, sender, copy_context(), blocks))
         try:
             return await reply
@@ -72,7 +74,7 @@ class ActorRef:
                 raise
             raise AskTimeout(seconds, self.path) from None
         finally:
-            system.deadlines.discard(reply, seconds)
+            waits.pop(reply, None)
             if admitted is not None:
                 admitted.cancel()
 
@@ -88,13 +90,13 @@ class ActorRef:
             return
         system = self._system
         seconds = system.ask_timeout if timeout is None else timeout
-        system.deadlines.add(admitted, seconds)
+        waits = system.deadlines.add(admitted, seconds)
         try:
             await admitted
         except AskTimeout:
             raise MailboxFull(self.path, self._props.actor_type.mailbox_capacity, seconds) from None
         finally:
-            system.deadlines.discard(admitted, seconds)
+            waits.pop(admitted, None)
 
     async def stop(self, *, timeout: float | None = None) -> None:
         """Have the actor finish the message in hand and stop, with its children; return when all of it is over.

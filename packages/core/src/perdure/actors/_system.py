@@ -123,11 +123,6 @@ class ActorSystem:
     # Actors.
 
     @property
-    def is_crowded(self) -> bool:
-        """True while more actors are live than the cap allows."""
-        return len(self._cells) > self.max_live
-
-    @property
     def live(self) -> int:
         """How many actors are live now."""
         return len(self._cells)
