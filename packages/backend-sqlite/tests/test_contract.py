@@ -2,36 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from perdure import open_backend
-from perdure.abc import Backend, Durability
-from perdure_testkit import BackendContract, Reopen
+from perdure_testkit import BackendContract
 
 
 class TestSqliteBackend(BackendContract):
-    durability: Durability = "full"
-
     @pytest.fixture
-    async def reopen(self, tmp_path: Path) -> AsyncIterator[Reopen]:
-        opened: list[Backend] = []
-
-        async def reopen() -> Backend:
-            for backend in opened:
-                await backend.close()
-            opened.append(await open_backend(f"sqlite:///{tmp_path}/store.db", durability=self.durability))
-            return opened[-1]
-
-        yield reopen
-        for backend in opened:
-            await backend.close()
-
-    @pytest.fixture
-    async def backend(self, reopen: Reopen) -> Backend:
-        return await reopen()
+    def url(self, tmp_path: Path) -> str:
+        return f"sqlite:///{tmp_path}/store.db"
 
 
 class TestRelaxedSqliteBackend(TestSqliteBackend):

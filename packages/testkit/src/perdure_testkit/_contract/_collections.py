@@ -24,7 +24,7 @@ _PLENTY = 1 << 30
 
 class CollectionRules:
     async def test_a_value_is_read_back_under_its_key(self, backend: Backend) -> None:
-        """A value is read back under its key."""
+        """A value is read back under its key (ORL-01, TCK-J01)."""
         log = backend.collection(EVENTS, "a")
 
         await log.put(7, b"seven")
@@ -32,7 +32,7 @@ class CollectionRules:
         assert await log.get(7) == b"seven"
 
     async def test_a_second_put_replaces_the_value(self, backend: Backend) -> None:
-        """A second put replaces the value, and adds no entry."""
+        """A second put replaces the value, and adds no entry (TCK-S10)."""
         log = backend.collection(EVENTS, "a")
         await log.put(1, b"old and longer")
 
@@ -41,7 +41,7 @@ class CollectionRules:
         assert await entries_of(log) == [(1, b"new")]
 
     async def test_a_missing_key_is_named(self, backend: Backend) -> None:
-        """Getting a missing key raises EntryNotFound with the real key."""
+        """Getting a missing key raises EntryNotFound with the real key (TCK-J11)."""
         log = backend.collection(EVENTS, "a.b/c")
         await log.put(1, b"")
 
@@ -51,14 +51,17 @@ class CollectionRules:
         assert caught.value.key == "events/a.b/c/2"
 
     async def test_a_key_of_an_unknown_collection_is_named(self, backend: Backend) -> None:
-        """Getting from a collection that was never written raises EntryNotFound with the real key."""
+        """Getting from a collection that was never written raises EntryNotFound with the real key.
+
+        (TCK-J11, TCK-S01)
+        """
         with pytest.raises(EntryNotFound) as caught:
             await backend.collection("never_written", "a").get(1)
 
         assert caught.value.key == "never_written/a/1"
 
     async def test_a_deleted_key_is_gone(self, backend: Backend) -> None:
-        """A deleted key is gone, and its neighbours are not."""
+        """A deleted key is gone, and its neighbours are not (TCK-S07)."""
         log = backend.collection(EVENTS, "a")
         await backend.commit([puts("a", 1, 2, 3)])
 
@@ -83,7 +86,7 @@ class CollectionRules:
             await log.delete(1)
 
     async def test_the_last_key_of_nothing_is_0(self, backend: Backend) -> None:
-        """The last key of an empty collection is 0."""
+        """The last key of an empty collection is 0 (TCK-J11)."""
         assert await backend.collection(EVENTS, "a").last() == 0
 
     async def test_the_last_key_is_the_greatest(self, backend: Backend) -> None:
@@ -111,7 +114,7 @@ class CollectionRules:
         assert await keys_of(backend.collection(EVENTS, "a")) == [1, 2, 9, 10, 100, 2**31, 2**40]
 
     async def test_reverse_is_the_other_way_round(self, backend: Backend) -> None:
-        """With reverse the greatest key comes first."""
+        """With reverse the greatest key comes first (TCK-S04)."""
         log = backend.collection(EVENTS, "a")
         await backend.commit([puts("a", 1, 2, 10)])
 
@@ -119,7 +122,7 @@ class CollectionRules:
 
     @pytest.mark.parametrize("reverse", [False, True])
     async def test_nothing_is_iterated_where_nothing_is(self, backend: Backend, reverse: bool) -> None:
-        """An empty collection yields nothing, in either direction."""
+        """An empty collection yields nothing, in either direction (TCK-J11, TCK-S01)."""
         assert [entry async for entry in backend.collection(EVENTS, "a").iterate(reverse=reverse)] == []
 
     @pytest.mark.parametrize(
@@ -141,7 +144,10 @@ class CollectionRules:
     async def test_bounds_include_start_and_exclude_stop(
         self, backend: Backend, start: int, stop: int | None, keys: list[int]
     ) -> None:
-        """Of the bounds of an iteration the start is included and the stop is not."""
+        """Of the bounds of an iteration the start is included and the stop is not.
+
+        (TCK-J02, TCK-J03, TCK-J05, TCK-J07, TCK-J10, TCK-S03)
+        """
         log = backend.collection(EVENTS, "a")
         await backend.commit([puts("a", 2, 4, 6, 8)])
 
@@ -150,7 +156,7 @@ class CollectionRules:
 
     @pytest.mark.parametrize(("reverse", "keys"), [(False, [1, 2, 3]), (True, [9, 8, 7])])
     async def test_a_limit_ends_the_iteration(self, backend: Backend, reverse: bool, keys: list[int]) -> None:
-        """A limit ends the iteration, counted from where it begins."""
+        """A limit ends the iteration, counted from where it begins (TCK-J04)."""
         log = backend.collection(EVENTS, "a")
         await backend.commit([puts("a", *range(1, 10))])
 
@@ -158,7 +164,7 @@ class CollectionRules:
 
     @pytest.mark.parametrize(("limit", "count"), [(0, 0), (1, 1), (9, 9), (10, 9)])
     async def test_a_limit_is_exact(self, backend: Backend, limit: int, count: int) -> None:
-        """A limit of 0 gives nothing, and one beyond what there is gives all there is."""
+        """A limit of 0 gives nothing, and one beyond what there is gives all there is (TCK-J08, TCK-J09)."""
         log = backend.collection(EVENTS, "a")
         await backend.commit([puts("a", *range(1, 10))])
 
@@ -166,7 +172,7 @@ class CollectionRules:
 
     @pytest.mark.parametrize("reverse", [False, True])
     async def test_a_long_iteration_misses_nothing(self, backend: Backend, reverse: bool) -> None:
-        """An iteration over several pages yields each entry once, in order."""
+        """An iteration over several pages yields each entry once, in order (TCK-J01, TCK-P03)."""
         log = backend.collection(EVENTS, "a")
         keys = list(range(3, 4503, 3))
         await backend.commit([puts("a", *keys)])
@@ -177,7 +183,7 @@ class CollectionRules:
 
     @pytest.mark.parametrize("key", [1, 2**31, 2**53 + 1, MAX_KEY - 1, MAX_KEY])
     async def test_keys_have_63_bits(self, backend: Backend, key: int) -> None:
-        """Keys up to 2**63 - 1 are kept exactly."""
+        """Keys up to 2**63 - 1 are kept exactly (GAP-21, ORL-09)."""
         log = backend.collection(EVENTS, "a")
 
         await log.put(key, b"value")
@@ -207,7 +213,7 @@ class CollectionRules:
         assert await log.last() == 0
 
     async def test_values_of_any_size_are_kept(self, backend: Backend) -> None:
-        """A value of any size, of no bytes and of several MiB, comes back as it was."""
+        """A value of any size, of no bytes and of several MiB, comes back as it was (GAP-20, TCK-S11)."""
         log = backend.collection(EVENTS, "a")
 
         for key, size in enumerate(SIZES, 1):
@@ -217,7 +223,7 @@ class CollectionRules:
             assert await log.get(key) == random_bytes(size), size
 
     async def test_values_are_bytes_and_nothing_else(self, backend: Backend) -> None:
-        """A value is never taken for text, a number or the end of a string."""
+        """A value is never taken for text, a number or the end of a string (GAP-19, GAP-21)."""
         log = backend.collection(EVENTS, "a")
 
         for key, value in enumerate(VALUES, 1):
@@ -226,7 +232,7 @@ class CollectionRules:
         assert [await log.get(key) for key in range(1, len(VALUES) + 1)] == list(VALUES)
 
     async def test_an_empty_value_is_a_value(self, backend: Backend) -> None:
-        """An entry without bytes is there all the same."""
+        """An entry without bytes is there all the same (GAP-20)."""
         log = backend.collection(EVENTS, "a")
 
         await log.put(1, b"")

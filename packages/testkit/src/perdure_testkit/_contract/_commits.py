@@ -21,10 +21,12 @@ from perdure.abc import (
     StateVersion,
     WriteGroup,
 )
+from perdure_testkit._contract._claims import needs
 from perdure_testkit._contract._material import EVENTS, STATES, append, entries_of, keys_of, puts
 
 
 class CommitRules:
+    @needs("prefixes_together")
     async def test_writes_happen_in_order(self, backend: Backend) -> None:
         """The writes of a group happen in order: what comes later wins."""
         group = WriteGroup(
@@ -47,7 +49,7 @@ class CommitRules:
         assert await entries_of(backend.collection(EVENTS, "b")) == [(1, b"after the purge")]
 
     async def test_a_range_excludes_its_stop(self, backend: Backend) -> None:
-        """A range is deleted from its start to before its stop, and nothing beside it."""
+        """A range is deleted from its start to before its stop, and nothing beside it (TCK-J12, TCK-S08)."""
         await backend.commit([puts("a", *range(1, 10)), puts("aa", *range(1, 10))])
 
         await backend.commit([WriteGroup((DeleteRange(EVENTS, "a", 3, 7),))])
@@ -91,7 +93,7 @@ class CommitRules:
         assert outcomes == [None, Conflict(fails, 1)]
 
     async def test_an_append_to_the_head_is_applied(self, backend: Backend) -> None:
-        """Appends that expect the actual head are applied, the first of them to an empty log."""
+        """Appends that expect the actual head are applied, the first of them to an empty log (TCK-P02)."""
         for after in range(5):
             assert await backend.commit([append("a", after, b"")]) == [None]
 
@@ -99,7 +101,7 @@ class CommitRules:
 
     @pytest.mark.parametrize("after", [0, 1, 2, 4, 100])
     async def test_a_conflict_names_what_was_expected_and_what_is(self, backend: Backend, after: int) -> None:
-        """An append that expects another head, lower or higher, is a conflict that names both."""
+        """An append that expects another head, lower or higher, is a conflict that names both (GAP-01, ORL-03)."""
         await backend.commit([append("a", 0, b"1", b"2", b"3")])
 
         [conflict] = await backend.commit([append("a", after, b"stale")])
@@ -114,8 +116,9 @@ class CommitRules:
 
         assert outcomes == [Conflict(log, 0), Conflict(state, 0)]
 
+    @needs("prefixes_together")
     async def test_a_group_in_conflict_changes_nothing(self, backend: Backend) -> None:
-        """A group whose expectation fails changes nothing, wherever its writes go."""
+        """A group whose expectation fails changes nothing, wherever its writes go (GAP-03)."""
         await backend.commit([puts("a", 1, 2, 3), WriteGroup((PutState(STATES, "a", b"kept"),))])
         writes = (
             Put(EVENTS, "a", 2, b"changed"),
@@ -148,6 +151,7 @@ class CommitRules:
         assert [conflict is None for conflict in outcomes] == [True, False, True, False]
         assert await backend.prefixes(EVENTS) == ["a", "c"]
 
+    @needs("prefixes_together")
     async def test_the_first_expectation_that_fails_is_named(self, backend: Backend) -> None:
         """Of several expectations the first that fails is named."""
         expectations = (LastKey(EVENTS, "a", 0), StateVersion(STATES, "a", 4), LastKey(EVENTS, "b", 9))
@@ -157,6 +161,7 @@ class CommitRules:
         assert conflict == Conflict(expectations[1], 0)
 
     @pytest.mark.parametrize("wrong", [LastKey(EVENTS, "b", 2), StateVersion(STATES, "a", 0)])
+    @needs("prefixes_together")
     async def test_every_expectation_counts(self, backend: Backend, wrong: Expectation) -> None:
         """A group is applied only if all of its expectations hold."""
         await backend.commit([append("a", 0, b"1"), append("b", 0, b"1"), WriteGroup((PutState(STATES, "a", b""),))])
@@ -168,7 +173,7 @@ class CommitRules:
         assert [conflict is None for conflict in outcomes] == [False, True]
 
     async def test_an_expectation_may_guard_another_place(self, backend: Backend) -> None:
-        """An expectation on one place guards writes to another: a writer's epoch fences its logs."""
+        """An expectation on one place guards writes to another: a writer's epoch fences its logs (GAP-01)."""
         await backend.commit([WriteGroup((PutState("epochs", "a", b"new owner"),))])
         fenced = WriteGroup((Put(EVENTS, "a", 1, b""),), (LastKey(EVENTS, "a", 0), StateVersion("epochs", "a", 0)))
 
@@ -201,6 +206,7 @@ class CommitRules:
         assert [conflict and conflict.actual for conflict in outcomes] == [None, 2, None, None, 1, None]
         assert [value for _, value in await entries_of(backend.collection(EVENTS, "a"))] == [b"1", b"2", b"3"]
 
+    @needs("prefixes_together")
     async def test_a_group_does_not_see_a_group_in_conflict(self, backend: Backend) -> None:
         """What a refused group would have written is not there for the groups after it."""
         refused = WriteGroup((Put(EVENTS, "a", 7, b""), PutState(STATES, "a", b"")), (LastKey(EVENTS, "b", 1),))
@@ -226,7 +232,10 @@ class CommitRules:
         assert await entries_of(backend.collection(EVENTS, "a")) == [(1, b"new")]
 
     async def test_compaction_keeps_the_head(self, backend: Backend) -> None:
-        """A log that is compacted below its last event keeps its head: the stale are refused, the others go on."""
+        """A log that is compacted below its last event keeps its head: the stale are refused, the others go on.
+
+        (TCK-J13, TCK-J15, TCK-J18)
+        """
         await backend.commit([append("a", 0, *[b""] * 5)])
         await backend.commit([WriteGroup((DeleteRange(EVENTS, "a", 1, 5),))])
 
@@ -245,7 +254,7 @@ class CommitRules:
         assert await entries_of(backend.collection(EVENTS, "a")) == [(3, b"3"), (4, b"4")]
 
     async def test_an_event_and_its_snapshot_are_one(self, backend: Backend) -> None:
-        """A group over collections and states is applied to all of them or to none."""
+        """A group over collections and states is applied to all of them or to none (GAP-03, GAP-10)."""
 
         def both(after: int, version: int) -> WriteGroup:
             writes = (
@@ -289,7 +298,10 @@ class CommitRules:
         assert [conflict is None for conflict in outcomes] == [number % 2 == 0 for number in range(5_000)]
 
     async def test_racing_writers_leave_one_winner(self, backend: Backend) -> None:
-        """Of writers that race for one sequence number exactly one wins, and the losers learn the new head."""
+        """Of writers that race for one sequence number exactly one wins, and the losers learn the new head.
+
+        (GAP-02, ORL-04)
+        """
         for after in range(20):
             race = [backend.commit([append("a", after, b"%d" % writer)]) for writer in range(8)]
 
@@ -300,7 +312,7 @@ class CommitRules:
             assert await backend.collection(EVENTS, "a").get(after + 1) == b"%d" % outcomes.index(None)
 
     async def test_racing_writers_of_a_state_leave_one_winner(self, backend: Backend) -> None:
-        """Of writers that saw the same version of a state exactly one wins."""
+        """Of writers that saw the same version of a state exactly one wins (ORL-03, ORL-04)."""
         for seen in range(10):
             expectation = StateVersion(STATES, "a", seen)
             race = [
@@ -313,8 +325,9 @@ class CommitRules:
             assert outcomes.count(None) == 1
             assert await backend.state(STATES, "a").get() == (seen + 1, b"%d" % outcomes.index(None))
 
+    @needs("feed")
     async def test_a_writer_reads_what_it_wrote(self, backend: Backend) -> None:
-        """What a commit has applied is seen by every read that begins when it has returned."""
+        """What a commit has applied is seen by every read that begins when it has returned (GAP-31)."""
         for after in range(50):
             await backend.commit([append("a", after, b""), WriteGroup((PutState(STATES, "a", b""),))])
 
@@ -324,7 +337,7 @@ class CommitRules:
             assert (last, version, len(page.records)) == (after + 1, after + 1, after + 1)
 
     async def test_a_cancelled_commit_goes_on(self, backend: Backend) -> None:
-        """A commit that was begun goes on when the one who waits for it is cancelled."""
+        """A commit that was begun goes on when the one who waits for it is cancelled (GAP-06, GAP-07)."""
         commit = asyncio.ensure_future(backend.commit([append("a", 0, b"begun")]))
         await asyncio.sleep(0)
 
@@ -335,7 +348,7 @@ class CommitRules:
                 await asyncio.sleep(0)
 
     async def test_a_cancelled_commit_harms_no_other(self, backend: Backend) -> None:
-        """Commits beside one that is cancelled get their own outcomes, and the log does not fork."""
+        """Commits beside one that is cancelled get their own outcomes, and the log does not fork (GAP-06)."""
         for after in range(20):
             cancelled = asyncio.ensure_future(backend.commit([append("a", after, b"cancelled")]))
             beside = asyncio.ensure_future(backend.commit([append("b", after, b"")]))
@@ -350,7 +363,7 @@ class CommitRules:
         assert await keys_of(backend.collection(EVENTS, "a")) == list(range(1, 21))
 
     async def test_a_cancelled_read_harms_no_other(self, backend: Backend) -> None:
-        """Reads beside and after one that is cancelled get their own answers."""
+        """Reads beside and after one that is cancelled get their own answers (GAP-06)."""
         await backend.commit([append(f"{number}", 0, b"%d" % number) for number in range(50)])
 
         for number in range(50):

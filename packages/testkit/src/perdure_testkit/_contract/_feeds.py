@@ -7,9 +7,11 @@ import asyncio
 import pytest
 
 from perdure.abc import Backend, Delete, DeleteRange, Purge, Put, Write, WriteGroup
+from perdure_testkit._contract._claims import needs
 from perdure_testkit._contract._material import EVENTS, append, fed, puts, random_bytes, records_of
 
 
+@needs("feed")
 class FeedRules:
     async def test_the_feed_of_nothing_is_empty(self, backend: Backend) -> None:
         """The feed of a collection that was never written has no records."""
@@ -33,6 +35,7 @@ class FeedRules:
             ("b", 1, b"\0\xff"),
         ]
 
+    @needs("prefixes_together")
     async def test_records_come_in_commit_order(self, backend: Backend) -> None:
         """Records of all prefixes come in the order in which they were committed, and within a group were written."""
         await backend.commit([append("b", 0, b"", b""), append("a", 0, b"")])
@@ -48,6 +51,7 @@ class FeedRules:
         ]
 
     @pytest.mark.parametrize("limit", [1, 3, 10, 1000])
+    @needs("prefixes_together")
     async def test_pages_cover_the_feed(self, backend: Backend, limit: int) -> None:
         """Pages of any size have each record once, in order, and never more than their limit."""
         for after in range(5):
@@ -57,7 +61,7 @@ class FeedRules:
         assert len((await backend.feed(EVENTS, None, limit)).records) == min(limit, 20)
 
     async def test_an_offset_can_be_resumed(self, backend: Backend) -> None:
-        """What comes after an offset is the same each time, and what is written later comes after it too."""
+        """What comes after an offset is the same each time, and what is written later comes after it too (GAP-09)."""
         await backend.commit([append("a", 0, *[b""] * 6)])
         offset = (await backend.feed(EVENTS, None, 4)).offset
         first = await fed(backend, offset)
@@ -115,6 +119,7 @@ class FeedRules:
             (Purge(EVENTS, "a"), [("b", 1)]),
         ],
     )
+    @needs("prefixes_together")
     async def test_what_was_deleted_is_not_in_the_feed(
         self, backend: Backend, write: Write, left: list[tuple[str, int]]
     ) -> None:
@@ -126,8 +131,12 @@ class FeedRules:
         assert await fed(backend) == left
 
     @pytest.mark.parametrize("write", [Delete(EVENTS, "b", 1), DeleteRange(EVENTS, "b", 1, 9), Purge(EVENTS, "b")])
+    @needs("prefixes_together")
     async def test_no_record_appears_behind_an_offset(self, backend: Backend, write: Write) -> None:
-        """When the newest records are deleted, what is written later still appears after the offsets handed out."""
+        """When the newest records are deleted, what is written later still appears after the offsets handed out.
+
+        (GAP-08)
+        """
         await backend.commit([append("a", 0, b""), append("b", 0, b"")])
         offset = (await backend.feed(EVENTS)).offset
         await backend.commit([WriteGroup((write,))])
@@ -137,7 +146,7 @@ class FeedRules:
         assert await fed(backend, offset) == [("c", 1), ("b", 1)]
 
     async def test_no_record_appears_behind_an_offset_of_an_emptied_collection(self, backend: Backend) -> None:
-        """When all records are deleted, what is written later still appears after the offsets handed out."""
+        """When all records are deleted, what is written later still appears after the offsets handed out (GAP-08)."""
         await backend.commit([append("a", 0, *[b""] * 10)])
         offset = (await backend.feed(EVENTS)).offset
         await backend.collection(EVENTS, "a").purge()
@@ -156,7 +165,10 @@ class FeedRules:
         assert [record.value for record in records] == list(map(random_bytes, sizes))
 
     async def test_the_feed_skips_nothing_under_concurrent_writers(self, backend: Backend) -> None:
-        """A reader that follows the feed while others write sees every record once, in the order that stays."""
+        """A reader that follows the feed while others write sees every record once, in the order that stays.
+
+        (GAP-08)
+        """
         writers, length = 8, 40
 
         async def write(prefix: str) -> None:
@@ -179,8 +191,9 @@ class FeedRules:
         assert seen == await fed(backend)
         assert sorted(seen) == [(f"{number}", key) for number in range(writers) for key in range(1, length + 1)]
 
+    @needs("prefixes_together")
     async def test_a_follower_survives_compaction(self, backend: Backend) -> None:
-        """A reader that follows the feed while logs are compacted sees every record that is left."""
+        """A reader that follows the feed while logs are compacted sees every record that is left (GAP-08)."""
         await backend.commit([append("a", 0, *[b""] * 10), append("b", 0, *[b""] * 10)])
         page = await backend.feed(EVENTS, None, 5)
 

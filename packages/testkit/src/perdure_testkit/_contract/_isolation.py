@@ -6,6 +6,7 @@ import pytest
 
 from perdure.abc import Backend, Delete, Purge, Put, PutState, WriteGroup
 from perdure.errors import InvalidIdentifier
+from perdure_testkit._contract._claims import needs
 from perdure_testkit._contract._material import (
     EVENTS,
     INVALID_NAMES,
@@ -36,7 +37,10 @@ _NAMES = (
 
 class IsolationRules:
     async def test_prefixes_hold_each_their_own(self, backend: Backend) -> None:
-        """Prefixes that contain each other, differ in case alone, or look like syntax hold each their own entries."""
+        """Prefixes that contain each other, differ in case alone, or look like syntax hold each their own entries.
+
+        (GAP-19, ORL-08)
+        """
         await backend.commit([append(prefix, 0, b"1", prefix.encode()) for prefix in PREFIXES])
 
         for prefix in PREFIXES:
@@ -62,7 +66,10 @@ class IsolationRules:
             assert await all_prefixes(backend) == left, prefix
 
     async def test_states_hold_each_their_own(self, backend: Backend) -> None:
-        """States of prefixes that contain each other, or look like syntax, hold each their own value."""
+        """States of prefixes that contain each other, or look like syntax, hold each their own value.
+
+        (GAP-19, TCK-D05)
+        """
         await backend.commit([WriteGroup((PutState(STATES, prefix, prefix.encode()),)) for prefix in PREFIXES])
 
         for prefix in PREFIXES:
@@ -81,7 +88,7 @@ class IsolationRules:
         assert versions == [(0, 1, 2, 1)[place % 4] for place in range(len(PREFIXES))]
 
     async def test_collections_hold_each_their_own(self, backend: Backend) -> None:
-        """Collections and states of all names hold each their own, under one prefix."""
+        """Collections and states of all names hold each their own, under one prefix (GAP-19, ORL-17)."""
         for name in _NAMES:
             await backend.collection(name, "a").put(1, name.encode())
             await backend.state(name, "a").put(name.encode() * 2)
@@ -102,7 +109,7 @@ class IsolationRules:
         assert await backend.state(EVENTS, "a").version() == 1
 
     async def test_an_invalid_prefix_is_refused(self, backend: Backend) -> None:
-        """A prefix that is empty, too long, has a NUL or is no Unicode raises InvalidIdentifier."""
+        """A prefix that is empty, too long, has a NUL or is no Unicode raises InvalidIdentifier (GAP-19)."""
         for prefix in INVALID_PREFIXES:
             with pytest.raises(InvalidIdentifier):
                 backend.collection(EVENTS, prefix)
@@ -110,7 +117,7 @@ class IsolationRules:
                 backend.state(STATES, prefix)
 
     async def test_an_invalid_name_is_refused(self, backend: Backend) -> None:
-        """A name that is not of the plain kind raises InvalidIdentifier."""
+        """A name that is not of the plain kind raises InvalidIdentifier (GAP-19)."""
         for name in INVALID_NAMES:
             with pytest.raises(InvalidIdentifier):
                 backend.collection(name, "a")
@@ -123,7 +130,10 @@ class IsolationRules:
 
     @pytest.mark.parametrize("limit", [1, 7, 1000])
     async def test_prefixes_come_in_the_order_of_code_points(self, backend: Backend, limit: int) -> None:
-        """All prefixes come exactly as they were given, in the order of code points, in pages of any size."""
+        """All prefixes come exactly as they were given, in the order of code points, in pages of any size.
+
+        (GAP-19, GAP-23)
+        """
         await backend.commit([append(prefix, 0, b"") for prefix in reversed(PREFIXES)])
 
         assert await all_prefixes(backend, limit) == list(PREFIXES)
@@ -154,7 +164,7 @@ class IsolationRules:
         assert await backend.prefixes(EVENTS) == []
 
     async def test_many_prefixes_are_paged_while_others_come(self, backend: Backend) -> None:
-        """Paging through 2,500 prefixes finds each once, and those that came meanwhile ahead of it."""
+        """Paging through 2,500 prefixes finds each once, and those that came meanwhile ahead of it (GAP-23)."""
         await backend.commit([append(f"{number:05}", 0, b"") for number in range(0, 5_000, 2)])
         found = await backend.prefixes(EVENTS, limit=1000)
         await backend.commit([append(f"{number:05}", 0, b"") for number in (1, 4_999)])
@@ -164,6 +174,7 @@ class IsolationRules:
 
         assert found == [*(f"{number:05}" for number in range(0, 5_000, 2)), "04999"]
 
+    @needs("feed", "prefixes_together")
     async def test_the_feed_has_every_prefix(self, backend: Backend) -> None:
         """The feed names every prefix exactly as it was given."""
         await backend.commit([WriteGroup((Put(EVENTS, prefix, 1, b""),)) for prefix in PREFIXES])
@@ -171,7 +182,7 @@ class IsolationRules:
         assert await fed(backend) == [(prefix, 1) for prefix in PREFIXES]
 
     async def test_long_and_short_prefixes_are_used_together(self, backend: Backend) -> None:
-        """One commit may write to a thousand new and old prefixes of all lengths."""
+        """One commit may write to a thousand new and old prefixes of all lengths (GAP-19)."""
         names = ["x" * length for length in range(1, 1025)]
         await backend.commit([puts(prefix, 1) for prefix in names[::2]])
 

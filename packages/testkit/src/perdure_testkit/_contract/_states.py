@@ -11,7 +11,7 @@ from perdure_testkit._contract._material import SIZES, STATES, VALUES, random_by
 
 class StateRules:
     async def test_a_state_is_read_back(self, backend: Backend) -> None:
-        """A state's value is read back, with version 1 after the first put."""
+        """A state's value is read back, with version 1 after the first put (ORL-01, TCK-D02)."""
         state = backend.state(STATES, "a")
 
         await state.put(b"value")
@@ -19,7 +19,10 @@ class StateRules:
         assert await state.get() == (1, b"value")
 
     async def test_each_put_raises_the_version(self, backend: Backend) -> None:
-        """Each put replaces the value and raises the version by one, though the value be the same."""
+        """Each put replaces the value and raises the version by one, though the value be the same.
+
+        (ORL-10, ORL-20, TCK-D03)
+        """
         state = backend.state(STATES, "a")
 
         for _ in range(3):
@@ -36,7 +39,10 @@ class StateRules:
         assert await backend.state(STATES, "a").get() == (3, b"3")
 
     async def test_an_empty_state_is_named(self, backend: Backend) -> None:
-        """Getting a state that was never put raises EntryNotFound with its real key; its version is 0."""
+        """Getting a state that was never put raises EntryNotFound with its real key; its version is 0.
+
+        (ORL-05, ORL-16, TCK-D01)
+        """
         state = backend.state(STATES, "a.b")
 
         with pytest.raises(EntryNotFound) as caught:
@@ -45,7 +51,7 @@ class StateRules:
         assert (caught.value.key, await state.version()) == ("states/a.b", 0)
 
     async def test_a_deleted_state_is_gone(self, backend: Backend) -> None:
-        """A deleted state raises EntryNotFound."""
+        """A deleted state raises EntryNotFound (ORL-07, ORL-12, ORL-14, TCK-D10)."""
         state = backend.state(STATES, "a")
         await state.put(b"value")
 
@@ -55,7 +61,7 @@ class StateRules:
             await state.get()
 
     async def test_deleting_an_empty_state_is_an_error(self, backend: Backend) -> None:
-        """Deleting a state that has no value raises EntryNotFound, the first time and the second."""
+        """Deleting a state that has no value raises EntryNotFound, the first time and the second (ORL-11)."""
         state = backend.state(STATES, "a")
 
         with pytest.raises(EntryNotFound):
@@ -67,7 +73,7 @@ class StateRules:
             await state.delete()
 
     async def test_a_delete_raises_the_version(self, backend: Backend) -> None:
-        """A delete raises the version by one, so who saw the value is stale."""
+        """A delete raises the version by one, so who saw the value is stale (ORL-13, TCK-D04)."""
         state = backend.state(STATES, "a")
         await state.put(b"value")
 
@@ -76,7 +82,7 @@ class StateRules:
         assert await state.version() == 2
 
     async def test_a_delete_of_nothing_leaves_the_version(self, backend: Backend) -> None:
-        """A committed delete of a state without a value is silent and leaves its version."""
+        """A committed delete of a state without a value is silent and leaves its version (ORL-11, ORL-15)."""
         delete = WriteGroup((DeleteState(STATES, "a"),))
         await backend.commit([delete])
         before = await backend.state(STATES, "a").version()
@@ -87,7 +93,7 @@ class StateRules:
         assert (before, await backend.state(STATES, "a").version()) == (0, 2)
 
     async def test_the_version_goes_on_after_a_delete(self, backend: Backend) -> None:
-        """A put after a delete goes on counting where the delete left off."""
+        """A put after a delete goes on counting where the delete left off (ORL-06, ORL-19, TCK-D06)."""
         state = backend.state(STATES, "a")
         await state.put(b"old")
         await state.delete()
@@ -116,7 +122,7 @@ class StateRules:
         assert await backend.state(STATES, "a").version() == 0
 
     async def test_states_of_any_size_are_kept(self, backend: Backend) -> None:
-        """A state of any size, of no bytes and of several MiB, comes back as it was."""
+        """A state of any size, of no bytes and of several MiB, comes back as it was (GAP-20)."""
         for size in SIZES:
             await backend.state(STATES, f"{size}").put(random_bytes(size))
 
@@ -124,7 +130,7 @@ class StateRules:
             assert await backend.state(STATES, f"{size}").get() == (1, random_bytes(size)), size
 
     async def test_states_are_bytes_and_nothing_else(self, backend: Backend) -> None:
-        """A state is never taken for text, a number or the end of a string."""
+        """A state is never taken for text, a number or the end of a string (GAP-21)."""
         state = backend.state(STATES, "a")
 
         for version, value in enumerate(VALUES, 1):
@@ -144,7 +150,7 @@ class StateRules:
 
     @pytest.mark.parametrize("seen", [0, 1, 3])
     async def test_a_version_that_is_not_met_is_a_conflict(self, backend: Backend, seen: int) -> None:
-        """A write that expects another version is refused, with the actual one."""
+        """A write that expects another version is refused, with the actual one (ORL-02, ORL-03, TCK-D08)."""
         state = backend.state(STATES, "a")
         await state.put(b"first")
         await state.put(b"second")

@@ -1,0 +1,108 @@
+"""Where the rules get their stores from."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from typing import ClassVar, TypeAlias
+
+import pytest
+import pytest_asyncio
+
+from perdure import open_backend
+from perdure.abc import Backend, Durability
+from perdure_testkit._contract._claims import FIXTURES, Claim, claims_of
+from perdure_testkit._contract._rival import Rival
+
+Reopen: TypeAlias = Callable[[], Awaitable[Backend]]
+"""Closes the store and opens it again; as the fixture `another`, opens it once more beside the first."""
+
+Launch: TypeAlias = Callable[..., Awaitable[Rival]]
+"""Starts another process that has the store open, and does there what its arguments say."""
+
+
+class Stores:
+    """What a test class gives: the fixture `url`, or `backend` and perhaps `reopen` and `another`."""
+
+    lacks: ClassVar[Mapping[Claim, str]] = {}
+    """The claims that the backend does not make, and why."""
+
+    durability: Durability = "full"
+    """What a `url` is opened with."""
+
+    many: ClassVar[int] = 5_000
+    """How many prefixes the rule about many of them takes; 100,000 is a full proof."""
+
+    largest: ClassVar[int] = 16 * 1024 * 1024
+    """The size in bytes up to which a value of the greatest size is tried."""
+
+    @pytest.fixture(autouse=True)
+    def _only_what_is_claimed(self, request: pytest.FixtureRequest) -> None:
+        """Note for the summary which rule this is; skip it where a claim that it needs is not made."""
+        note = request.node.user_properties.append
+        note(("perdure_rule", f"{request.node.parent.nodeid}|{request.node.originalname}"))
+        for claim in claims_of(request.function):
+            if (reason := self._unclaimed(claim)) is not None:
+                note(("perdure_lacks", f"{claim}|{reason}"))
+                pytest.skip(f"not claimed: {claim}: {reason}")
+
+    @pytest.fixture
+    def url(self) -> str:
+        """Return the URL of the store of this test, new and empty; a class that has a URL overrides this."""
+        return pytest.fail(f"{type(self).__name__} needs in the class a fixture `backend`, or `url`")
+
+    @pytest_asyncio.fixture
+    async def reopen(self, url: str) -> AsyncIterator[Reopen]:
+        """Return what closes the store and opens it again."""
+        async with AsyncExitStack() as opened:
+
+            async def reopen() -> Backend:
+                await opened.aclose()
+                backend = await open_backend(url, durability=self.durability)
+                opened.push_async_callback(backend.close)
+                return backend
+
+            yield reopen
+
+    @pytest_asyncio.fixture
+    async def backend(self, reopen: Reopen) -> Backend:
+        """Return the store of this test, open, new and empty; a class without a URL overrides this."""
+        return await reopen()
+
+    @pytest_asyncio.fixture
+    async def another(self, url: str) -> AsyncIterator[Reopen]:
+        """Return what opens the store once more in this process, beside those that have it open."""
+        async with AsyncExitStack() as opened:
+
+            async def another() -> Backend:
+                backend = await open_backend(url, durability=self.durability)
+                opened.push_async_callback(backend.close)
+                return backend
+
+            yield another
+
+    @pytest_asyncio.fixture
+    async def launch(self, url: str) -> AsyncIterator[Launch]:
+        """Return what starts another process on the store."""
+        async with AsyncExitStack() as launched:
+
+            async def launch(*arguments: object) -> Rival:
+                rival = await Rival.start(url, self.durability, *arguments)
+                launched.push_async_callback(rival.bury)
+                return rival
+
+            yield launch
+
+    def _unclaimed(self, claim: Claim) -> str | None:
+        """Return why a claim is not made or cannot be proved; None where it is to be."""
+        if claim in self.lacks:
+            return self.lacks[claim]
+        fixtures = FIXTURES.get(claim, ())
+        if not fixtures or any(_is_overridden(type(self), fixture) for fixture in fixtures):
+            return None
+        return f"the class has no fixture {' or '.join(f'`{fixture}`' for fixture in fixtures)}"
+
+
+def _is_overridden(contract: type, fixture: str) -> bool:
+    return inspect.getattr_static(contract, fixture) is not inspect.getattr_static(Stores, fixture)
