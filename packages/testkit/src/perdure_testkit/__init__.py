@@ -11,16 +11,23 @@ from perdure_testkit._faults import Injected, Operation, every_nth  # noqa: E402
 from perdure_testkit._faulty import FaultyBackend  # noqa: E402
 from perdure_testkit._jumping import Stalled  # noqa: E402
 from perdure_testkit._probe import Probe  # noqa: E402
+from perdure_testkit._round_trip import check_events, events_of  # noqa: E402
+from perdure_testkit._scenario import Asked, Outcome, Scenario  # noqa: E402
 
 __all__ = [
+    "Asked",
     "BackendContract",
     "FaultyBackend",
     "Injected",
     "Operation",
+    "Outcome",
     "Probe",
     "Reopen",
+    "Scenario",
     "Stalled",
     "VirtualClock",
+    "check_events",
+    "events_of",
     "every_nth",
     "expect_dead_letters",
     "expect_events",

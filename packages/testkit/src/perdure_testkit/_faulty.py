@@ -164,7 +164,7 @@ class FaultyBackend(Backend):
         def strike(operation: Operation, arguments: tuple[Any, ...]) -> Blow | None:
             if operation not in operations or chance.random() >= rate:
                 return None
-            possible = [fault for fault in faults if _may_happen(fault, operation, arguments)]
+            possible: list[Fault] = [fault for fault in faults if _may_happen(fault, operation, arguments)]
             if not possible:
                 return None
             blow = self._random_blow(chance.choice(possible), chance, operation, arguments)
