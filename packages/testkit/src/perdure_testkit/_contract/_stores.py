@@ -41,7 +41,7 @@ class Stores:
     def _only_what_is_claimed(self, request: pytest.FixtureRequest) -> None:
         """Note for the summary which rule this is; skip it where a claim that it needs is not made."""
         note = request.node.user_properties.append
-        note(("perdure_rule", f"{request.node.parent.nodeid}|{request.node.originalname}"))
+        note(("perdure_rule", f"{type(self).__module__}.{type(self).__qualname__}|{request.node.originalname}"))
         for claim in claims_of(request.function):
             if (reason := self._unclaimed(claim)) is not None:
                 note(("perdure_lacks", f"{claim}|{reason}"))
