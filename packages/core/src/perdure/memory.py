@@ -50,8 +50,9 @@ class _Log:
         self.values: dict[int, bytes] = {}
         self.positions: dict[int, int] = {}
 
-    def between(self, start: int, stop: int) -> list[int]:
-        return self.keys[bisect_left(self.keys, start) : bisect_left(self.keys, stop)]
+    def between(self, start: int, stop: int) -> range:
+        """Return the places in `keys` of those with `start <= key < stop`."""
+        return range(bisect_left(self.keys, start), bisect_left(self.keys, stop))
 
 
 class _Store:
@@ -151,15 +152,16 @@ class MemoryBackend(Backend):
         log = self._store.log(collection, prefix)
         if log is None:
             return Page([], False)
-        keys = log.between(start, stop)
+        places = log.between(start, stop)
         entries: list[Entry] = []
-        for key in islice(reversed(keys) if reverse else keys, limit):
+        for place in islice(reversed(places) if reverse else places, limit):
+            key = log.keys[place]
             value = log.values[key]
             max_bytes -= len(value)
             if max_bytes < 0 and entries:
                 break
             entries.append(Entry(key, value))
-        return Page(entries, len(entries) < len(keys))
+        return Page(entries, len(entries) < len(places))
 
     async def last(self, collection: str, prefix: str) -> int:
         self._check("last")
