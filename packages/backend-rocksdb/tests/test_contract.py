@@ -8,13 +8,11 @@ from pathlib import Path
 import pytest
 
 from perdure import open_backend
-from perdure.abc import Backend, Durability
+from perdure.abc import Backend
 from perdure_testkit import BackendContract, Reopen
 
 
 class TestRocksdbBackend(BackendContract):
-    durability: Durability = "full"
-
     @pytest.fixture
     async def reopen(self, tmp_path: Path) -> AsyncIterator[Reopen]:
         opened: list[Backend] = []
@@ -22,7 +20,7 @@ class TestRocksdbBackend(BackendContract):
         async def reopen() -> Backend:
             for backend in opened:
                 await backend.close()
-            opened.append(await open_backend(f"rocksdb:///{tmp_path}/store", durability=self.durability))
+            opened.append(await open_backend(f"rocksdb:///{tmp_path}/store"))
             return opened[-1]
 
         yield reopen
@@ -32,7 +30,3 @@ class TestRocksdbBackend(BackendContract):
     @pytest.fixture
     async def backend(self, reopen: Reopen) -> Backend:
         return await reopen()
-
-
-class TestRelaxedRocksdbBackend(TestRocksdbBackend):
-    durability = "relaxed"

@@ -19,7 +19,7 @@ import pytest
 from rocksdict import Options, Rdict
 
 from perdure import ActorSystem, Context, Event, Message, PersistentActor, open_backend
-from perdure.abc import Conflict, Delete, DeleteRange, LastKey, Purge, Put, PutState, WriteGroup
+from perdure.abc import Conflict, Delete, DeleteRange, Durability, LastKey, Purge, Put, PutState, WriteGroup
 from perdure.errors import (
     CorruptionError,
     CreateStoreError,
@@ -193,8 +193,8 @@ from perdure import open_backend
 from perdure.abc import LastKey, Put, WriteGroup
 
 
-async def main(url):
-    backend = await open_backend(url)
+async def main(url, durability):
+    backend = await open_backend(url, durability=durability)
     after = await backend.last("events", "a")
     while True:
         group = WriteGroup((Put("events", "a", after + 1, b"x" * 100),), (LastKey("events", "a", after),))
@@ -205,14 +205,14 @@ async def main(url):
             break
 
 
-asyncio.run(main(sys.argv[1]))
+asyncio.run(main(*sys.argv[1:]))
 """
 
 
 @asynccontextmanager
-async def other_process(path: Path) -> AsyncIterator[Process]:
+async def other_process(path: Path, durability: Durability = "full") -> AsyncIterator[Process]:
     """Run a process that appends an event at once and one for each line it is sent, and says the number of each."""
-    arguments = (sys.executable, "-c", _OTHER, f"rocksdb:///{path}")
+    arguments = (sys.executable, "-c", _OTHER, f"rocksdb:///{path}", durability)
     process = await asyncio.create_subprocess_exec(*arguments, stdin=PIPE, stdout=PIPE)
     try:
         assert process.stdout is not None
@@ -238,9 +238,10 @@ class TestOneWriter:
         assert await refusal(path) == reason
         assert await backend.commit([append("a", 0, b"")]) == [None]
 
-    async def test_a_second_process_is_refused(self, path: Path) -> None:
+    @pytest.mark.parametrize("durability", ["full", "relaxed"])
+    async def test_a_second_process_is_refused(self, path: Path, durability: Durability) -> None:
         """While another process has the folder it is refused; when that was killed it is there, with what was told."""
-        async with other_process(path) as process:
+        async with other_process(path, durability) as process:
             assert "is open already" in await refusal(path)
             assert await one_more(process) == 2
 

@@ -156,7 +156,7 @@ def _named(path: Path) -> Iterator[None]:
     except OSError as error:
         if isinstance(error, FileExistsError | NotADirectoryError):
             raise CreateStoreError("open", f"{path} is a file or in one: name a folder") from error
-        raise CreateStoreError("open", f"{path} cannot be used: {error.strerror}") from error
+        raise CreateStoreError("open", f"{path} cannot be used: {error.strerror or error}") from error
     except Exception as error:
         if not is_drivers(error):
             raise

@@ -94,6 +94,7 @@ class Store:
             finally:
                 self.is_writable = self._database is not None and self._database.is_writable
                 self._is_synced = True
+                self._changing.notify_all()
             return self._database.progress()
 
     def close(self) -> None:

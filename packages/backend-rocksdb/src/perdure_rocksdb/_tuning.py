@@ -10,6 +10,9 @@ from perdure_rocksdb._settings import Settings
 
 _MIB = 1024 * 1024
 
+_LOG_BYTES = 64 * _MIB
+"""What an opening after a crash has to read again, which takes about a second and holds the interpreter lock."""
+
 META = "default"
 ENTRIES = "entries"
 FEED = "feed"
@@ -52,7 +55,7 @@ def _database(settings: Settings, sizes: Sizes) -> Options:
         DBRecoveryMode.point_in_time() if settings.wal == "cut" else DBRecoveryMode.tolerate_corrupted_tail_records()
     )
     database.set_db_write_buffer_size(sizes.write_buffers)
-    database.set_max_total_wal_size(2 * sizes.write_buffers)  # what an opening after a crash reads again
+    database.set_max_total_wal_size(min(2 * sizes.write_buffers, _LOG_BYTES))
     database.set_max_background_jobs(sizes.jobs)
     database.set_bytes_per_sync(2 * _MIB)
     database.set_wal_bytes_per_sync(_MIB // 2)

@@ -51,7 +51,7 @@ class Writer:
             folder.parent.mkdir(parents=True, exist_ok=True)
             self.store.database.checkpoint(folder)
         except OSError as error:
-            raise StoreError("checkpoint", f"{folder} cannot be made: {error.strerror}") from error
+            raise StoreError("checkpoint", f"{folder} cannot be made: {error.strerror or error}") from error
         except Exception as error:
             if not is_drivers(error):
                 raise
