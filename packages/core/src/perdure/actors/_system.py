@@ -159,15 +159,15 @@ class ActorSystem:
 
     def find(self, path: str) -> ActorRef | None:
         """Return the ref of the live actor at a path, if there is one."""
-        cell = self._cells.get(path)
+        cell = self._cells.get(ActorPath(path))
         return None if cell is None else cell.ref()
 
     def children(self, path: str) -> list[ActorRef]:
         """Return the live actors directly below a path, such as `/user` or that of an actor."""
-        cell = self._cells.get(path)
+        above = ActorPath(path)
+        cell = self._cells.get(above)
         if cell is not None:
             return [child.ref() for child in cell.children()]
-        above = ActorPath(path)
         return [cell.ref() for cell in self._cells.values() if cell.path.parent == above]
 
     # Events.
