@@ -84,8 +84,6 @@ class Writer:
             if self.store.settings.durability == "full":
                 main.flush_wal(True)
         except Exception as error:
-            if not is_drivers(error):
-                raise
             self._look_up(progress, error)
         self._progress = progress
         self.store.publish()
