@@ -6,7 +6,7 @@ import asyncio
 from collections import defaultdict
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, assert_type
 
 import pytest
 
@@ -24,7 +24,7 @@ from perdure import (
     every_n_events,
     never,
 )
-from perdure.errors import CorruptionError, OutcomeUnknown, StoreUnavailable
+from perdure.errors import ConflictError, CorruptionError, OutcomeUnknown, StoreUnavailable
 from perdure.memory import MemoryBackend
 from perdure.persistence import Strategy
 from perdure_testkit import FaultyBackend, Probe, Scenario, VirtualClock
@@ -44,6 +44,10 @@ class Balance(Message[int]):
 
 class Remind(Message[None]):
     seconds: float
+
+
+class Interest(Message[None]):
+    every: float
 
 
 class Hire(Message[str]):
@@ -73,6 +77,9 @@ class Account(PersistentActor[int, Deposited | Withdrawn]):
                 await self.persist(Withdrawn(amount), Deposited(1))  # a bonus
             case Remind(seconds):
                 context.schedule_once(seconds, Deposit(100))
+                return None
+            case Interest(every):
+                context.every(every, Deposit(1))
                 return None
             case Hire(name):
                 child = await context.spawn(Clerk, name)
@@ -106,12 +113,31 @@ class Mutating(PersistentActor[dict[str, list[int]], Deposited]):
         state.setdefault("deposits", []).append(event.amount)
 
 
+class Starting(PersistentActor[int, Deposited]):
+    """Deposits one at each start."""
+
+    initial_state = 0
+
+    async def started(self, context: Context) -> None:
+        await self.persist(Deposited(1))
+
+    async def handle(self, message: Message[Any], context: Context) -> int:
+        return self.state
+
+    def apply(self, state: int, event: Deposited) -> int:
+        return state + event.amount
+
+
 class LightAccount(Account):
     strategy: ClassVar[Strategy] = Light()
 
 
 class CompactAccount(Account):
     strategy: ClassVar[Strategy] = Light(compact=True)
+
+
+def is_empty(system: ActorSystem) -> None:
+    assert system.live == 0
 
 
 ten = Scenario(Account).given(Deposited(10))
@@ -182,6 +208,49 @@ class TestWhatPasses:
             .then_state(110)
         )
 
+    async def test_time_again_and_again(self) -> None:
+        """What falls due at the end of the time belongs to the step."""
+        await ten.when(Interest(every=1)).after(3).then_events(*[Deposited(1)] * 3).after(1).then_state(14)
+
+    async def test_what_is_left_of_a_restart(self) -> None:
+        """Timers end with the life of the actor."""
+        await ten.when(Interest(every=1)).restart().after(10).then_no_events()
+
+    async def test_an_actor_that_is_put_away(self) -> None:
+        """An actor that is put away has the state of its log, and comes back with the next message."""
+        await ten.after(1000).do(is_empty).then_state(10).when(Deposit(1)).then_reply(11)
+
+    async def test_events_of_a_start(self) -> None:
+        """What the actor persists when it starts are events of the first step, and of each restart."""
+        await (
+            Scenario(Starting)
+            .given(Deposited(5))
+            .then_events(Deposited(1))
+            .restart()
+            .then_events(Deposited(1))
+            .then_state(7)
+        )
+
+    async def test_a_rival(self) -> None:
+        """Where another system writes to the log, the actor is told of it at its next persist."""
+        store = MemoryBackend()
+
+        async def write(system: ActorSystem) -> None:
+            async with ActorSystem(store=store) as rival:
+                await rival.ref(Account, "scenario").ask(Deposit(1))
+
+        await (
+            Scenario(Account, store=store)
+            .given(Deposited(10))
+            .do(write)
+            .then_events(Deposited(1))
+            .when(Deposit(5))
+            .then_raises(ConflictError)
+            .then_no_events()
+            .when(Deposit(5))
+            .then_reply(16)
+        )
+
     async def test_children(self) -> None:
         """The actor may have children."""
         await ten.when(Hire("bob")).then_reply("bob at /Account/scenario/bob")
@@ -234,6 +303,15 @@ class TestWhatPasses:
 
         assert outcome.state == 15
 
+    def test_in_a_foreign_loop(self) -> None:
+        """It plays in other event loops too, in which time does not jump."""
+        uvloop = pytest.importorskip("uvloop")
+
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            outcome = runner.run(ten.when(Remind(60)).after(60).then_state(110).restart().run())
+
+        assert outcome.state == 110
+
     async def test_its_outcome(self) -> None:
         """Awaiting returns what the last step has brought about."""
         outcome = await ten.when(Withdraw(8))
@@ -274,6 +352,11 @@ class TestAFailingStore:
         outcome = await ten.when(Deposit(5)).with_store(lambda store: store.duplicate()).then_reply(15).then_state(15)
 
         assert [injected.fault for injected in outcome.injected] == ["duplicate"]
+
+    async def test_is_slow(self) -> None:
+        """Delays are of the scenario's clock, and nobody waits for them."""
+        await ten.when(Deposit(5)).with_store(lambda store: store.delay("commit", 20)).then_reply(15)
+        await ten.when(Deposit(5)).with_store(lambda store: store.delay("commit", 40)).then_raises(TimeoutError)
 
     async def test_hangs(self) -> None:
         """A store that hangs lets the ask time out, without a second of waiting, and the step ends."""
@@ -771,3 +854,17 @@ class TestWhatIsCheckedBesides:
             await Scenario(Moody).given(Deposited(1))
 
         assert isinstance(failure.value.__cause__, CorruptionError)
+
+
+if TYPE_CHECKING:
+
+    async def what_type_checkers_see() -> None:
+        """Show what is refused: another reply, state or event, and a reply where nothing was asked."""
+        asked = ten.when(Deposit(5)).then_events(Deposited(5), Withdrawn, lambda event: event.amount > 1)
+        assert_type((await asked).state, int)
+
+        asked.then_reply("15")  # type: ignore[arg-type]
+        asked.then_state("15")  # type: ignore[arg-type]
+        asked.then_events(Kept(5))  # type: ignore[arg-type]
+        asked.given(Kept(5))  # type: ignore[arg-type]
+        asked.restart().then_reply(15)  # type: ignore[attr-defined]

@@ -160,6 +160,7 @@ class Stage(Generic[S, E]):
         clock.call_at(clock.monotonic() + seconds, over.set)
         async with _passing(clock):
             await over.wait()
+        await clock.advance(0)  # also what falls due now, but was set later than our own timer
 
     async def settle(self, within: float = 0.5) -> None:
         """Return when no actor has anything to do and nothing is being written, but for what waits for time to pass.
