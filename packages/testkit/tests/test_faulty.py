@@ -68,6 +68,13 @@ async def test_a_lost_commit_is_written(faulty: FaultyBackend) -> None:
     assert await faulty.last("events", "a") == 1
 
 
+async def test_a_read_without_an_answer_is_no_unknown_write(faulty: FaultyBackend) -> None:
+    """The lost answer to a read is a store that is unavailable."""
+    faulty.lose("last")
+
+    assert isinstance(await outcome_of(faulty.last("events", "a")), StoreUnavailable)
+
+
 async def test_an_answer_may_be_lost_with_any_error(faulty: FaultyBackend) -> None:
     """The error in place of an answer can be chosen."""
     faulty.lose("commit", DOWN)

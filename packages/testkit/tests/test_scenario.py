@@ -15,6 +15,7 @@ from perdure import (
     ActorRef,
     ActorSystem,
     Context,
+    Escalate,
     Event,
     Full,
     Light,
@@ -24,7 +25,8 @@ from perdure import (
     every_n_events,
     never,
 )
-from perdure.errors import ConflictError, CorruptionError, OutcomeUnknown, StoreUnavailable
+from perdure.actors import Supervision
+from perdure.errors import ConflictError, CorruptionError, OutcomeUnknown, StoreUnavailable, SystemCrashed
 from perdure.memory import MemoryBackend
 from perdure.persistence import Strategy
 from perdure_testkit import FaultyBackend, Probe, Scenario, VirtualClock
@@ -126,6 +128,10 @@ class Starting(PersistentActor[int, Deposited]):
 
     def apply(self, state: int, event: Deposited) -> int:
         return state + event.amount
+
+
+class Escalating(Account):
+    supervision: ClassVar[Supervision] = Escalate()
 
 
 class LightAccount(Account):
@@ -385,9 +391,10 @@ class TestAFailingStore:
         store.reject("commit", when=2)
         scenario = Scenario(Account, store=store).when(Deposit(1)).then_reply(1)
 
-        await scenario.when(Deposit(2)).then_raises(StoreUnavailable).when(Deposit(3)).then_reply(4)
+        outcome = await scenario.when(Deposit(2)).then_raises(StoreUnavailable).when(Deposit(3)).then_reply(4)
 
         assert [injected.call for injected in store.injected] == [2]
+        assert list(outcome.injected) == store.injected
 
     async def test_at_random(self) -> None:
         """Random faults in the store leave the actor and its log of one mind."""
@@ -489,6 +496,13 @@ class TestItsPlace:
             scenario = Scenario(Account, system=system).when(Deposit(5)).with_store(reject="commit")
 
             await scenario.then_raises(StoreUnavailable).then_state(0)
+
+    async def test_may_have_the_actor_already(self) -> None:
+        """What is given to an actor that lives in the system already is in its state."""
+        async with ActorSystem(clock=VirtualClock()) as system:
+            await Scenario(Account, system=system).when(Deposit(5))
+
+            await Scenario(Account, system=system).given(Deposited(1)).then_state(6).when(Deposit(1)).then_reply(7)
 
     async def test_is_left_as_it_was(self) -> None:
         """Those who follow the actor's log in a given system do so on, and two scenarios may follow each other."""
@@ -616,6 +630,11 @@ class TestWhatFails:
 
         with pytest.warns(RuntimeWarning, match=r"when Balance\(\)> was never awaited"):
             del scenario
+
+    async def test_a_system_that_crashes(self) -> None:
+        """Where the actor's failure crashes the system, the scenario raises that."""
+        with pytest.raises(SystemCrashed, match="cannot deposit 0"):
+            await Scenario(Escalating).when(Deposit(0)).then_raises(ValueError)
 
     async def test_the_first_step_that_fails_is_the_last(self) -> None:
         """Nothing is played after a failure."""

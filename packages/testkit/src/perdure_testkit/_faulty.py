@@ -60,7 +60,10 @@ class FaultyBackend(Backend):
     def lose(
         self, operation: Operation | Literal["any"] = "commit", error: Exception | None = None, when: When = 1
     ) -> None:
-        """Make the call and raise `error` in place of its answer: by default that the outcome is unknown."""
+        """Make the call and raise `error` in place of its answer.
+
+        By default that is `OutcomeUnknown` for a commit, and `StoreUnavailable` for a read.
+        """
         self._inject(operation, when, lambda actual: _lose(actual, error))
 
     def hold(self, operation: Operation | Literal["any"] = "commit", when: When = 1) -> asyncio.Event:
@@ -291,7 +294,8 @@ def _reject(operation: Operation, error: Exception | None) -> Blow:
 
 
 def _lose(operation: Operation, error: Exception | None) -> Blow:
-    raised = error or OutcomeUnknown(operation, "the answer was lost")
+    usual = OutcomeUnknown if operation == "commit" else StoreUnavailable
+    raised = error or usual(operation, "the answer was lost")
 
     async def suffer(call: Call) -> Any:
         await call()

@@ -36,7 +36,7 @@ class Outcome(msgspec.Struct, Generic[S, E], frozen=True):
     reply: object
     error: Exception | None
     injected: tuple[Injected, ...]
-    """What was injected into the store in the whole scenario."""
+    """What was injected into the store in the whole scenario, by `with_store` or by a store of the test's own."""
 
 
 class Scenario(Generic[S, E]):
@@ -47,7 +47,8 @@ class Scenario(Generic[S, E]):
     A scenario is a value: each method returns a longer one, and nothing happens before it is awaited. Then it plays
     from the beginning, in a system of its own with a store in memory and a `VirtualClock`; so a beginning can be shared
     by many scenarios. One that was never awaited warns. Awaiting raises `AssertionError` where anything is not as it
-    was expected, or a step raised what no `then_raises` expects; otherwise it returns an `Outcome`.
+    was expected, or a step raised what no `then_raises` expects, and `SystemCrashed` when the system crashes; otherwise
+    it returns an `Outcome`.
 
     `given`, `when`, `after`, `restart` and `do` are steps. What `then_…` and `with_store` say is of the step before
     them. A step is over when no actor has anything to do and nothing is being written. While a step waits, time jumps;
@@ -223,9 +224,8 @@ class Scenario(Generic[S, E]):
                     text = f"{self._at(number, stage)}: {problem}{self._story(number, stage)}"
                     raise AssertionError(text) from problem.__cause__
             assert seen is not None
-            injected = () if stage.store is None else tuple(stage.store.injected)
             state, events = seen.observed.state, tuple(seen.observed.events)
-            return Outcome(state, seen.observed.number, events, seen.reply, seen.error, injected)
+            return Outcome(state, seen.observed.number, events, seen.reply, seen.error, tuple(stage.injected()))
 
     async def _play(self, stage: Stage[S, E], number: int, step: _Step) -> _Seen:
         """Do one step, wait until it is over, and look."""
@@ -266,7 +266,7 @@ class Scenario(Generic[S, E]):
     def _story(self, number: int, stage: Stage[S, E]) -> str:
         """Return the lines that say what was played so far, and what was injected."""
         lines = [f"\n  {step.title}" for step in self._steps[: number + 1]]
-        injected = "" if stage.store is None else "".join(f"\n  {injected}" for injected in stage.store.injected)
+        injected = "".join(f"\n  {injected}" for injected in stage.injected())
         return f"\nthe scenario:{''.join(lines)}" + (f"\ninjected into the store:{injected}" if injected else "")
 
     # How it grows.

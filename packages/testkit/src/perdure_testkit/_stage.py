@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import math
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from itertools import count
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -25,6 +25,7 @@ from perdure.persistence._entity import Entity
 from perdure.persistence._following import Followers
 from perdure.persistence._stores import Stores
 from perdure_testkit._clock import VirtualClock
+from perdure_testkit._faults import Injected
 from perdure_testkit._faulty import FaultyBackend
 from perdure_testkit._replay import Replay, different, stores_states
 from perdure_testkit._round_trip import check_event, check_state, same
@@ -103,9 +104,14 @@ class Stage(Generic[S, E]):
         self.identity = path if setting.arguments is None else f"/user/{setting.key}"
         self._listener = _Listener(self._stores.followers, self.identity, self._live)
         self._stores.followers = self._listener
+        self._injected = [(store, len(store.injected)) for store in _faulty_in(system.backend)]
         self._replay: Replay[S] | None = None
         self._number = 0
         self._given = 0
+
+    def injected(self) -> list[Injected]:
+        """Return what was injected since the beginning, by each of the stores that stand before one another."""
+        return [injected for store, before in self._injected for injected in store.injected[before:]]
 
     def leave(self) -> None:
         """Listen no more."""
@@ -115,6 +121,8 @@ class Stage(Generic[S, E]):
 
     async def begin(self, given: Sequence[E]) -> None:
         """Put the given events behind those that the log has, and bring the actor to life."""
+        if given and self._ref is not None:
+            await self._ref.stop()  # in a system of the test's own it may live, and would not know of them
         state, number = await self._recovered()
         self._replay = Replay(self._create, self._definition, state, number)
         self._number = number
@@ -278,10 +286,17 @@ class _Listener(Followers):
         super().tell(persistence_id, first_number, events)
 
 
+def _faulty_in(backend: Backend) -> Iterator[FaultyBackend]:
+    """Yield the backends that may fail, from the outermost on."""
+    while isinstance(backend, FaultyBackend):
+        yield backend
+        backend = backend.inner
+
+
 def _bare(backend: Backend) -> Backend:
     """Return the store below all faults."""
-    while isinstance(backend, FaultyBackend):
-        backend = backend.inner
+    for faulty in _faulty_in(backend):
+        backend = faulty.inner
     return backend
 
 
