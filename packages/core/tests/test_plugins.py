@@ -65,6 +65,19 @@ async def test_a_plugin_is_found_by_its_scheme(install: Install) -> None:
     assert asked == [("shelf://host/path?option=1", "relaxed", MachineSpec(512, 2))]
 
 
+async def test_a_scheme_that_two_distributions_claim_is_opened_by_neither(install: Install, tmp_path: Path) -> None:
+    """Which one would serve it is chance, so both are named."""
+    install("shelf", WORKING)
+    rival = tmp_path / "rival-3.0.dist-info"
+    rival.mkdir()
+    (rival / "METADATA").write_text("Metadata-Version: 2.1\nName: rival\nVersion: 3.0\n")
+    (rival / "entry_points.txt").write_text("[perdure.backends]\nshelf = shelf_plugin\n")
+    importlib.invalidate_caches()
+
+    with pytest.raises(BrokenPlugin, match=r"perdure-shelf 1\.2\.3 and rival 3\.0.*remove one of them"):
+        await open_backend("shelf://")
+
+
 async def test_only_the_plugin_that_is_named_is_imported(install: Install) -> None:
     """Opening a URL imports no other plug-in than its own."""
     install("shelf", WORKING)

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import os
 from enum import Enum
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _MIB = 1024 * 1024
 _UNLIMITED = 1 << 60  # version 1 of control groups writes a huge number for "no limit"
@@ -56,8 +59,14 @@ class MachineSpec(msgspec.Struct, frozen=True):
         return cls(ram_mb, cores)
 
     @classmethod
-    def detect(cls, root: Path = Path("/")) -> MachineSpec:
-        """Return this machine's size: its memory and usable cores, or less where a control group allows less."""
+    def detect(cls, root: Path | None = None) -> MachineSpec:
+        """Return this machine's size: its memory and usable cores, or less where a control group allows less.
+
+        `root` is where its file systems `proc` and `sys` are, by default `/`.
+        """
+        from pathlib import Path  # takes 4 ms, and only who opens a store needs it
+
+        root = root or Path("/")
         ram = min(_total_ram(root), _memory_limit(root))
         cores = min(_usable_cores(), _cpu_limit(root))
         return cls(max(1, ram // _MIB), max(1, cores))

@@ -8,13 +8,14 @@ The memory backend enters by the same door.
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING
 
 from perdure.abc import Backend, Durability, MachineProfile, MachineSpec
 from perdure.errors import BrokenPlugin, CreateStoreError, PerdureError, UnknownBackend
 
 if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
     import pluggy
 
 GROUP = "perdure.backends"
@@ -56,11 +57,20 @@ async def open_backend(
 
 def installed_backends() -> dict[str, EntryPoint]:
     """Return the entry points of the installed backends by scheme, without importing any."""
-    return {entry.name: entry for entry in entry_points(group=GROUP)}
+    return {entry.name: entry for entry in _entry_points()}
+
+
+def _entry_points() -> list[EntryPoint]:
+    from importlib.metadata import entry_points  # takes 16 ms, and only who opens a store needs it
+
+    return list(entry_points(group=GROUP))
 
 
 def _entry(scheme: str) -> EntryPoint:
     installed = installed_backends()
+    claims = {_distribution(entry) for entry in _entry_points() if entry.name == scheme}
+    if len(claims) > 1:
+        raise BrokenPlugin(scheme, " and ".join(sorted(claims)), "they claim the same scheme: remove one of them")
     if scheme not in installed:
         package = _OURS.get(scheme)
         hint = f"Run: pip install {package}" if package else "Is the scheme spelled right, and its plug-in installed?"
