@@ -217,7 +217,9 @@ class Backend(ABC):
 
         A group sees what the groups before it have written. The result has one place a group: None where it was
         applied, a `Conflict` where it was not. When this returns, all that was applied survives what `durability`
-        says. Raises `OutcomeUnknown` when some groups may have been written; any other error means that none was.
+        says. Raises `OutcomeUnknown` when some groups may have been written; any other error means that none was. A
+        driver that sends a commit again returns the outcome of the first, or raises `OutcomeUnknown`: the conflict with
+        its own write would be taken for somebody else's.
         """
 
     @abstractmethod
