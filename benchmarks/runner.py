@@ -19,6 +19,10 @@ from benchmarks.run import Run
 SECTIONS: tuple[str, ...] = ("throughput", "busy_loop", "recovery", "memory", "handles", "actors")
 if find_spec("perdure_rocksdb") is not None:
     SECTIONS = (*SECTIONS, "rocksdb")
+if find_spec("perdure_redis") is not None:
+    SECTIONS = (*SECTIONS, "redis")
+
+_MODULES = {"redis": "redis_store"}
 
 
 class Section(Protocol):
@@ -43,7 +47,7 @@ def main(arguments: Sequence[str]) -> int:
 
 async def _measure(name: str, run: Run, report: Report) -> None:
     # By name, so that a section's dependencies are needed only where the section is.
-    section = cast(Section, import_module(f"benchmarks.{name}"))
+    section = cast(Section, import_module(f"benchmarks.{_MODULES.get(name, name)}"))
     async for table in section.tables(run):
         print(table, flush=True)
         report.add(name, table)
