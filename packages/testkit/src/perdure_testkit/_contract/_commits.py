@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import ClassVar
 
 import pytest
 
@@ -26,6 +27,8 @@ from perdure_testkit._contract._material import EVENTS, STATES, append, entries_
 
 
 class CommitRules:
+    patience: ClassVar[float]
+
     @needs("prefixes_together")
     async def test_writes_happen_in_order(self, backend: Backend) -> None:
         """The writes of a group happen in order: what comes later wins."""
@@ -343,7 +346,7 @@ class CommitRules:
 
         commit.cancel()
 
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(self.patience):
             while await backend.collection(EVENTS, "a").last() == 0:  # noqa: ASYNC110  nobody is left to tell
                 await asyncio.sleep(0)
 

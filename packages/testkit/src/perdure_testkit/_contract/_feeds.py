@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import ClassVar
 
 import pytest
 
@@ -13,6 +14,8 @@ from perdure_testkit._contract._material import EVENTS, append, fed, puts, rando
 
 @needs("feed")
 class FeedRules:
+    patience: ClassVar[float]
+
     async def test_the_feed_of_nothing_is_empty(self, backend: Backend) -> None:
         """The feed of a collection that was never written has no records."""
         assert (await backend.feed("never_written")).records == []
@@ -179,7 +182,7 @@ class FeedRules:
         seen: list[tuple[str, int]] = []
         offset: str | None = None
         try:
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(self.patience):
                 while len(seen) < writers * length:
                     page = await backend.feed(EVENTS, offset, 7)
                     seen += [(record.prefix, record.key) for record in page.records]

@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 import pytest
 import pytest_asyncio
@@ -18,13 +18,12 @@ from perdure_testkit._contract._claims import needs
 from perdure_testkit._contract._material import EVENTS, STATES, append, keys_of
 from perdure_testkit._contract._stores import Reopen
 
-_FEW_SECONDS = 5.0
-
 Belongings: TypeAlias = tuple[set[threading.Thread], "set[asyncio.Task[object]]"]
 
 
 class LeakRules:
     durability: Durability
+    patience: ClassVar[float]
 
     @pytest_asyncio.fixture
     async def before(self) -> Belongings:
@@ -37,7 +36,9 @@ class LeakRules:
 
         await backend.close()
 
-        await _soon(lambda: {thread for thread in threading.enumerate() if thread.is_alive()} - before[0])
+        await _soon(
+            self.patience, lambda: {thread for thread in threading.enumerate() if thread.is_alive()} - before[0]
+        )
 
     async def test_close_leaves_no_task(self, before: Belongings, backend: Backend) -> None:
         """When close has returned, the tasks of the store end (GAP-29)."""
@@ -46,7 +47,7 @@ class LeakRules:
         await backend.close()
 
         own = asyncio.current_task()
-        await _soon(lambda: asyncio.all_tasks() - before[1] - {own})
+        await _soon(self.patience, lambda: asyncio.all_tasks() - before[1] - {own})
 
     @needs("reopening")
     async def test_close_leaves_no_handle(self, backend: Backend, reopen: Reopen) -> None:
@@ -64,7 +65,7 @@ class LeakRules:
             await _use(backend)
             await backend.close()
 
-        await _soon(lambda: (_handles() or 0) > (before or 0))
+        await _soon(self.patience, lambda: (_handles() or 0) > (before or 0))
 
     async def test_a_close_that_was_cancelled_can_be_repeated(self, backend: Backend) -> None:
         """Closing again finishes a close that was cancelled (GAP-06, GAP-29)."""
@@ -74,7 +75,7 @@ class LeakRules:
         closing.cancel()
         await asyncio.wait([closing])
 
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(self.patience):
             await backend.close()
 
     @needs("loops")
@@ -102,9 +103,9 @@ async def _use(backend: Backend) -> None:
     )
 
 
-async def _soon(what_is_left: Callable[[], object]) -> None:
+async def _soon(patience: float, what_is_left: Callable[[], object]) -> None:
     """Wait a little until nothing is left."""
-    end = asyncio.get_running_loop().time() + _FEW_SECONDS
+    end = asyncio.get_running_loop().time() + min(patience, 5)
     while left := what_is_left():
         assert asyncio.get_running_loop().time() < end, left
         await asyncio.sleep(0.005)

@@ -18,6 +18,7 @@ from perdure_testkit._contract._material import EVENTS, STATES, append, entries_
 class LimitRules:
     many: ClassVar[int]
     largest: ClassVar[int]
+    patience: ClassVar[float]
 
     async def test_a_value_of_the_greatest_size_is_kept(self, backend: Backend) -> None:
         """A value of the stated limit comes back as it was, as an entry and as a state (GAP-20, TCK-S11)."""
@@ -91,7 +92,7 @@ class LimitRules:
         reading = backend.collection(EVENTS, "a").iterate()
         first = await anext(reading)
 
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(self.patience):
             for after in range(1_000, 1_010):
                 assert await backend.commit([append("a", after, b"")]) == [None]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import ClassVar
 
 from perdure.abc import Backend, Conflict, LastKey, Put, PutState, StateVersion, WriteGroup
 from perdure_testkit._contract._claims import needs
@@ -16,6 +17,8 @@ _EPOCHS = "epochs"
 
 @needs("openers")
 class OpenerRules:
+    patience: ClassVar[float]
+
     async def test_an_opener_reads_what_another_was_told(self, backend: Backend, another: Reopen) -> None:
         """What one opener has committed is seen by every read that another begins afterwards (GAP-31)."""
         other = await another()
@@ -76,7 +79,7 @@ class OpenerRules:
 
         writing = asyncio.gather(*(write(opener, f"{number}") for number, opener in enumerate(openers)))
         try:
-            seen = await _follow(backend, len(openers) * length)
+            seen = await _follow(backend, len(openers) * length, self.patience)
         finally:
             await writing
 
@@ -96,6 +99,8 @@ class OpenerRules:
 
 @needs("processes")
 class ProcessRules:
+    patience: ClassVar[float]
+
     async def test_processes_that_race_never_fork_a_log(self, launch: Launch, backend: Backend) -> None:
         """Of processes that race for one log each entry has one winner, and it is what the log holds (GAP-02)."""
         length = 40
@@ -161,16 +166,16 @@ class ProcessRules:
         for rival in rivals:
             rival.go()
 
-        seen, _ = await asyncio.gather(_follow(backend, 80), _outlast(rivals))
+        seen, _ = await asyncio.gather(_follow(backend, 80, self.patience), _outlast(rivals))
 
         assert sorted(seen) == [(f"{number}", key) for number in range(2) for key in range(1, 41)]
 
 
-async def _follow(backend: Backend, length: int) -> list[tuple[str, int]]:
+async def _follow(backend: Backend, length: int, patience: float) -> list[tuple[str, int]]:
     """Read the feed page by page until so many records have come."""
     seen: list[tuple[str, int]] = []
     offset: str | None = None
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(patience):
         while len(seen) < length:
             page = await backend.feed(EVENTS, offset, 7)
             seen += [(record.prefix, record.key) for record in page.records]

@@ -37,6 +37,9 @@ class Stores:
     largest: ClassVar[int] = 16 * 1024 * 1024
     """The size in bytes up to which a value of the greatest size is tried."""
 
+    patience: ClassVar[float] = 60.0
+    """Seconds that something may take which ends at once in a store that works."""
+
     @pytest.fixture(autouse=True)
     def _only_what_is_claimed(self, request: pytest.FixtureRequest) -> None:
         """Note for the summary which rule this is; skip it where a claim that it needs is not made."""
