@@ -34,7 +34,8 @@ class Broken(BackendContract):
 
     @pytest_asyncio.fixture
     async def reopen(self) -> AsyncIterator[Reopen]:
-        name, opened = uuid4().hex, []
+        name = uuid4().hex
+        opened: list[MemoryBackend] = []
 
         async def reopen() -> Backend:
             for backend in opened:
@@ -288,17 +289,16 @@ class TestHeadForgetting(Broken):
 
     class kind(MemoryBackend):
         async def commit(self, groups: Sequence[WriteGroup]) -> Outcomes:
-            last = self._store.last
-            self._store.last = lambda collection, prefix: (
-                len(log.keys) if (log := self._store.log(collection, prefix)) else 0
-            )  # type: ignore[method-assign]
-            try:
-                return await super().commit([_by_ranges(group, last) for group in groups])
-            finally:
-                self._store.last = last  # type: ignore[method-assign]
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(self._store, "last", self._count)
+                return await super().commit([_by_ranges(group) for group in groups])
+
+        def _count(self, collection: str, prefix: str) -> int:
+            log = self._store.log(collection, prefix)
+            return 0 if log is None else len(log.keys)
 
 
-def _by_ranges(group: WriteGroup, last: object) -> WriteGroup:
+def _by_ranges(group: WriteGroup) -> WriteGroup:
     """Return the group with ranges in place of purges, which ask for the head."""
     writes = [
         DeleteRange(write.collection, write.prefix, 1, 2**63) if isinstance(write, Purge) else write

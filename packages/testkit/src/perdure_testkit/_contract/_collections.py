@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from perdure.abc import MAX_KEY, Backend, Delete, DeleteRange, WriteGroup
+from perdure.abc import MAX_KEY, Backend, Delete, DeleteRange, Put, WriteGroup
 from perdure.errors import EntryNotFound, InvalidIdentifier
 from perdure_testkit._contract._material import (
     EVENTS,
@@ -169,6 +169,33 @@ class CollectionRules:
         await backend.commit([puts("a", *range(1, 10))])
 
         assert len([entry async for entry in log.iterate(limit=limit)]) == count
+
+    @pytest.mark.parametrize(
+        ("start", "stop", "limit", "keys"),
+        [(1, 3, 9, []), (1, 4, 9, []), (3, 9, 9, [4, 5, 6]), (4, 9, 2, [4, 5]), (2, 6, 9, [4, 5]), (2, 9, 1, [4])],
+    )
+    async def test_what_removal_left_is_read_within_bounds(
+        self, backend: Backend, start: int, stop: int, limit: int, keys: list[int]
+    ) -> None:
+        """What is left of a log whose beginning was removed comes within bounds and limit.
+
+        (TCK-J06, TCK-J16, TCK-J17, TCK-J22)
+        """
+        log = backend.collection(EVENTS, "a")
+        await backend.commit([puts("a", *range(1, 7)), WriteGroup((DeleteRange(EVENTS, "a", 1, 4),))])
+
+        assert [entry.key async for entry in log.iterate(start, stop, limit=limit)] == keys
+
+    @pytest.mark.parametrize(("stop", "found"), [(None, [15]), (15, [14]), (14, [13]), (11, [])])
+    async def test_the_latest_below_a_bound_is_found(
+        self, backend: Backend, stop: int | None, found: list[int]
+    ) -> None:
+        """One entry in reverse from a bound is the latest before it, or none (TCK-S03, TCK-S04, TCK-S05)."""
+        log = backend.collection("snapshots", "a")
+        writes = tuple(Put("snapshots", "a", key, b"%d" % key) for key in range(11, 16))
+        await backend.commit([WriteGroup(writes)])
+
+        assert [entry.key async for entry in log.iterate(1, stop, reverse=True, limit=1)] == found
 
     @pytest.mark.parametrize("reverse", [False, True])
     async def test_a_long_iteration_misses_nothing(self, backend: Backend, reverse: bool) -> None:

@@ -160,3 +160,16 @@ class StateRules:
 
         assert outcomes == [(expectation, 2)]
         assert await state.get() == (2, b"second")
+
+    @pytest.mark.parametrize("seen", [1, 3])
+    async def test_a_stale_delete_is_refused(self, backend: Backend, seen: int) -> None:
+        """A delete that expects another version is refused and leaves the value (ORL-18, TCK-D07)."""
+        state = backend.state(STATES, "a")
+        await state.put(b"first")
+        await state.put(b"second")
+        expectation = StateVersion(STATES, "a", seen)
+
+        outcomes = await backend.commit([WriteGroup((DeleteState(STATES, "a"),), (expectation,))])
+
+        assert outcomes == [(expectation, 2)]
+        assert await state.get() == (2, b"second")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
-from typing import ClassVar, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import pytest
 import pytest_asyncio
@@ -20,6 +20,11 @@ Reopen: TypeAlias = Callable[[], Awaitable[Backend]]
 
 Launch: TypeAlias = Callable[..., Awaitable[Rival]]
 """Starts another process that has the store open, and does there what its arguments say."""
+
+
+def _overridden(fixture: Callable[..., Any]) -> Any:
+    """Make a fixture, of a type that lets subclasses have one with other parameters in its place."""
+    return pytest_asyncio.fixture(fixture)
 
 
 class Stores:
@@ -50,12 +55,12 @@ class Stores:
                 note(("perdure_lacks", f"{claim}|{reason}"))
                 pytest.skip(f"not claimed: {claim}: {reason}")
 
-    @pytest.fixture
+    @_overridden
     def url(self) -> str:
         """Return the URL of the store of this test, new and empty; a class that has a URL overrides this."""
         return pytest.fail(f"{type(self).__name__} needs in the class a fixture `backend`, or `url`")
 
-    @pytest_asyncio.fixture
+    @_overridden
     async def reopen(self, url: str) -> AsyncIterator[Reopen]:
         """Return what closes the store and opens it again."""
         async with AsyncExitStack() as opened:
@@ -68,12 +73,12 @@ class Stores:
 
             yield reopen
 
-    @pytest_asyncio.fixture
+    @_overridden
     async def backend(self, reopen: Reopen) -> Backend:
         """Return the store of this test, open, new and empty; a class without a URL overrides this."""
         return await reopen()
 
-    @pytest_asyncio.fixture
+    @_overridden
     async def another(self, url: str) -> AsyncIterator[Reopen]:
         """Return what opens the store once more in this process, beside those that have it open."""
         async with AsyncExitStack() as opened:
@@ -85,7 +90,7 @@ class Stores:
 
             yield another
 
-    @pytest_asyncio.fixture
+    @_overridden
     async def launch(self, url: str) -> AsyncIterator[Launch]:
         """Return what starts another process on the store."""
         async with AsyncExitStack() as launched:
