@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
@@ -11,7 +12,7 @@ from typing import TypeAlias
 import pytest
 
 from perdure import MachineSpec, open_backend
-from perdure._plugins import installed_backends
+from perdure._plugins import _OURS, installed_backends
 from perdure.errors import BrokenPlugin, CreateStoreError, UnknownBackend
 from perdure.memory import MemoryBackend
 
@@ -124,6 +125,15 @@ async def test_a_known_scheme_names_its_package(scheme: str, package: str, monke
 
     with pytest.raises(UnknownBackend, match=f"installed: none. Run: pip install {package}"):
         await open_backend(f"{scheme}:///store")
+
+
+def test_each_extra_installs_the_package_that_the_error_names() -> None:
+    """`perdure[SCHEME]` is a backend of ours, and `perdure[all]` is all of them."""
+    text = (Path(__file__).parents[1] / "pyproject.toml").read_text()
+    extras = tomllib.loads(text)["project"]["optional-dependencies"]
+    ours = {scheme: package for scheme, package in _OURS.items() if scheme != "rediss"}
+
+    assert extras == {"all": sorted(ours.values()), **{scheme: [package] for scheme, package in ours.items()}}
 
 
 @pytest.mark.parametrize("url", ["", "bank.db", "/var/lib/bank.db", "sqlite:bank.db", "memory:"])
