@@ -44,6 +44,12 @@ class Keys:
     def feed(self, slice: int, collection: str) -> bytes:
         return b"%sf:%s" % (self.roots[slice], collection.encode())
 
+    def heads(self, slice: int, collection: str) -> bytes:
+        return b"%sh:%s" % (self.roots[slice], collection.encode())
+
+    def losses(self, slice: int, collection: str) -> bytes:
+        return b"%sd:%s" % (self.roots[slice], collection.encode())
+
     def prefixes(self, slice: int, collection: str) -> bytes:
         return b"%sp:%s" % (self.roots[slice], collection.encode())
 

@@ -1,18 +1,20 @@
 """A commit as the scripts want it: one for each slice, and several in turn where one would hold a server up.
 
-A plan names each place once, as a key of the script; groups are lists of numbers and keys, in MessagePack; values
+A plan names each place once, as a key of the script. The groups are one flat list of numbers and keys, in MessagePack:
+how many expectations, then each one's place and what it expects; how many items the writes have, then these. Values
 follow as arguments, so that they are copied as little as can be. Keys of entries travel as text, for a number of Lua's
-holds 53 bits of their 63.
+holds 53 bits of their 63. Puts of one log whose keys ascend, as an actor's do, are one write.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, TypeAlias, cast
 
 import msgspec
 
 from perdure.abc import (
+    MAX_KEY,
     Conflict,
     Delete,
     DeleteRange,
@@ -22,6 +24,7 @@ from perdure.abc import (
     PurgeState,
     Put,
     PutState,
+    StateVersion,
     Write,
     WriteGroup,
     check_key,
@@ -54,45 +57,63 @@ class Plan:
         self.slot = keys.slots[slice]
         self._keys = keys
         self._slice = slice
-        self._places: dict[tuple[bool, str, str], int] = {}
+        self._logs: dict[tuple[str, str], int] = {}
+        self._states: dict[tuple[str, str], int] = {}
         self._place_keys: list[bytes] = []
         self._kinds: list[int] = []
-        self._collections: dict[str, int] = {}
-        self._groups: list[tuple[list[Any], list[Any]]] = []
+        self._collections: dict[str, tuple[int, bytes]] = {}
+        self._steps: list[int | str] = []
         self._values: list[bytes] = []
         self._members: list[tuple[int, WriteGroup]] = []
 
     def add(self, number: int, group: WriteGroup) -> None:
         """Add the commit's group of this number."""
-        expectations: list[Any] = []
+        steps, values, logs = self._steps, self._values, self._logs
+        steps.append(len(group.expectations))
         for expectation in group.expectations:
-            if isinstance(expectation, LastKey):
-                expectations += self._log(expectation.collection, expectation.prefix), str(expectation.key)
+            if type(expectation) is LastKey:
+                named = expectation.collection, expectation.prefix
+                steps += logs.get(named) or self._log(*named), str(expectation.key)
             else:
-                expectations += self._state(expectation.state, expectation.prefix), str(expectation.version)
-        writes: list[Any] = []
+                assert isinstance(expectation, StateVersion)
+                steps += self._state(expectation.state, expectation.prefix), str(expectation.version)
+        start = len(steps)
+        steps.append(0)
+        run = last = 0
         for write in group.writes:
             if type(write) is Put:  # nearly all are, and a match takes microseconds
-                self._values.append(write.value)
-                place = self._log(write.collection, write.prefix)
-                writes += _PUT, place, str(check_key(write.key)), len(self._values) + 1
+                values.append(write.value)
+                key = write.key
+                if not 1 <= key <= MAX_KEY:
+                    check_key(key)
+                named = write.collection, write.prefix
+                place = logs.get(named) or self._log(*named)
+                if run and key > last and steps[run - 2] == place:
+                    steps[run] = cast(int, steps[run]) + 1
+                    steps.append(str(key))
+                else:
+                    steps += _PUT, place, len(values) + 1, 1, str(key)
+                    run = len(steps) - 2
+                last = key
             else:
-                writes += self._unusual(write)
-        self._groups.append((expectations, writes))
+                steps += self._unusual(write)
+                run = 0
+        steps[start] = len(steps) - start - 1
         self._members.append((number, group))
 
     def command(self, writer: str, number: int) -> bytes:
         """Return the command that carries it out, once for this number."""
-        names = list(self._collections)
         keys = [self._keys.writer(self._slice, writer)]
-        for name in names:
+        for name in self._collections:
             keys += (
+                self._keys.heads(self._slice, name),
                 self._keys.feed(self._slice, name),
                 self._keys.prefixes(self._slice, name),
                 self._keys.numbers(self._slice, name),
+                self._keys.losses(self._slice, name),
             )
-        cuts = [len(self._keys.log(self._slice, name)) for name in names]
-        plan = _encode((number, _WRITER_SECONDS, cuts, self._kinds, self._groups))
+        cuts = [len(root) for _, root in self._collections.values()]
+        plan = _encode((number, _WRITER_SECONDS, cuts, self._kinds, self._steps))
         return COMMIT.call(keys + self._place_keys, plan, *self._values)
 
     def report(self, reply: bytes, outcomes: list[Conflict | None]) -> None:
@@ -119,26 +140,25 @@ class Plan:
         raise TypeError(f"{write!r} is no write")
 
     def _log(self, collection: str, prefix: str) -> int:
-        place = self._places.get((True, collection, prefix))
+        place = self._logs.get((collection, prefix))
         if place is None:
-            kind = self._collections.get(collection)
-            if kind is None:
-                kind = self._collections[check_name(collection)] = len(self._collections) + 1
-            key = self._keys.log(self._slice, collection, check_prefix(prefix).encode())
-            place = self._add((True, collection, prefix), key, kind)
+            if collection not in self._collections:
+                root = self._keys.log(self._slice, check_name(collection))
+                self._collections[collection] = len(self._collections) + 1, root
+            kind, root = self._collections[collection]
+            place = self._logs[collection, prefix] = self._add(root + check_prefix(prefix).encode(), kind)
         return place
 
     def _state(self, state: str, prefix: str) -> int:
-        place = self._places.get((False, state, prefix))
+        place = self._states.get((state, prefix))
         if place is None:
             key = self._keys.state(self._slice, check_name(state), check_prefix(prefix).encode())
-            place = self._add((False, state, prefix), key, self._STATE)
+            place = self._states[state, prefix] = self._add(key, self._STATE)
         return place
 
-    def _add(self, name: tuple[bool, str, str], key: bytes, kind: int) -> int:
+    def _add(self, key: bytes, kind: int) -> int:
         self._place_keys.append(key)
         self._kinds.append(kind)
-        self._places[name] = len(self._kinds)
         return len(self._kinds)
 
 
@@ -151,10 +171,12 @@ def rounds_of(groups: Sequence[WriteGroup], keys: Keys, max_value_bytes: int) ->
             continue
         weight = 0
         for write in group.writes:
-            if isinstance(write, Put | PutState):
-                if len(write.value) > max_value_bytes:
-                    raise too_large(len(write.value), max_value_bytes)
-                weight += len(write.value)
+            kind = type(write)
+            if kind is Put or kind is PutState:
+                size_of = len(write.value)  # type: ignore[union-attr]
+                if size_of > max_value_bytes:
+                    raise too_large(size_of, max_value_bytes)
+                weight += size_of
         if not rounds or count >= _ROUND_GROUPS or size + weight > _ROUND_BYTES:
             rounds.append({})
             count = size = 0

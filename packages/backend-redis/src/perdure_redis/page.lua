@@ -10,7 +10,7 @@ local full = false
 while taken < wanted and not full do
   chunk = math.min(chunk, wanted - taken)
   local from = reverse and last - taken - chunk or first + taken
-  local items = call('LRANGE', KEYS[1], 3 * from + 1, 3 * (from + chunk))
+  local items = call('LRANGE', KEYS[1], 3 * from, 3 * (from + chunk) - 1)
   for entry = 0, chunk - 1 do
     local at = 3 * (reverse and chunk - 1 - entry or entry) + 1
     local value = items[at + 2]
