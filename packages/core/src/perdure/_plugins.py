@@ -72,7 +72,7 @@ def _entry(scheme: str) -> EntryPoint:
     if len(claims) > 1:
         raise BrokenPlugin(scheme, " and ".join(sorted(claims)), "they claim the same scheme: remove one of them")
     if scheme not in installed:
-        package = _OURS.get(scheme)
+        package = _OURS.get(scheme.partition("+")[0])
         hint = f"Run: pip install {package}" if package else "Is the scheme spelled right, and its plug-in installed?"
         raise UnknownBackend(scheme, tuple(sorted(installed)), hint)
     return installed[scheme]
