@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
 
 from perdure import ActorSystem, Event, Message, PersistentActor, open_backend
 from perdure.abc import Backend, Conflict, LastKey, Put, WriteGroup
-from perdure.errors import ConflictError, StoreError
+from perdure.errors import ConflictError, PerdureError, StoreError
 from perdure_redis import DurabilityWarning, RedisBackend
 from perdure_redis._keys import Keys
 
@@ -103,6 +103,59 @@ async def test_a_cluster_loses_nothing_that_a_replica_has(launch: Callable[..., 
     await reader.close()
 
 
+class Acknowledged:
+    """Counters that are asked all the time, through a system of actors, until they are told to end."""
+
+    def __init__(self, system: ActorSystem, actors: int) -> None:
+        self.system = system
+        self.counts = {f"counter-{number}": 0 for number in range(actors)}
+        self.done = False
+
+    async def run(self) -> None:
+        await asyncio.gather(*map(self._ask, self.counts))
+
+    async def _ask(self, name: str) -> None:
+        ref = self.system.ref(Counter, name)
+        while not self.done:
+            try:
+                count = await ref.ask(Add(), timeout=_PATIENCE)
+            except PerdureError:
+                await asyncio.sleep(0.02)  # rejected or unknown: the actor reads what the store has
+            else:
+                assert count > self.counts[name]
+                self.counts[name] = count
+
+    async def grow(self, by: int) -> None:
+        """Wait until every counter was acknowledged so often again."""
+        before = dict(self.counts)
+        async with asyncio.timeout(_PATIENCE):
+            while any(count < before[name] + by for name, count in self.counts.items()):  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+
+
+async def test_actors_under_load_lose_nothing_when_a_master_is_killed(launch: Callable[..., Any]) -> None:
+    """With replicas=1, a count that an actor has told is never taken back by the death of a master."""
+    cluster = launch(cluster=True)
+    url = f"{cluster.url}?replicas=1&timeout=1"
+    async with ActorSystem(store=url, ask_timeout=_PATIENCE) as system:
+        load = Acknowledged(system, 60)
+        running = asyncio.ensure_future(load.run())
+        await load.grow(5)
+
+        cluster.servers[0].kill()
+        told = dict(load.counts)
+        await _until(lambda: all(b"cluster_state:ok" in s.raw("CLUSTER", "INFO") for s in cluster.servers[3:]))
+        cluster.servers[0].start()  # comes back as the replica that each commit waits for
+        await load.grow(5)
+        load.done = True
+        await running
+
+    assert _spread(load.counts) == {0, 1, 2}
+    async with ActorSystem(store=f"{cluster.url}?replicas=0&timeout={_PATIENCE}", ask_timeout=_PATIENCE) as system:
+        for name, count in load.counts.items():
+            assert await system.ref(Counter, name).ask(Add()) > count >= told[name]
+
+
 async def test_a_writer_from_before_a_failover_is_refused(launch: Callable[..., Any]) -> None:
     """Whoever decided on what the old master had is refused by the new one if another has written since."""
     cluster = launch(cluster=True)
@@ -169,7 +222,7 @@ async def test_a_failover_that_could_lose_something_is_said(cluster: Any) -> Non
 async def test_sentinels_lead_to_the_new_master(launch: Callable[..., Any], tmp_path: Any) -> None:
     """With replicas=1, what was acknowledged is there when the Sentinels' old master is dead, and writers go on."""
     master = launch()
-    replicas = [launch("--replicaof", f"127.0.0.1 {master.port}") for _ in range(2)]
+    replicas = [launch("--replicaof", "127.0.0.1", f"{master.port}") for _ in range(2)]
     await _until(lambda: master.raw("INFO", "replication").count(b"state=online") == 2)
     sentinels = []
     for number in range(3):
@@ -213,6 +266,12 @@ async def _until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         await asyncio.sleep(0.05)
+
+
+def _spread(names: Iterable[str]) -> set[int]:
+    """Return which of the first masters have the slices of these counters."""
+    keys = Keys("perdure", 16)
+    return {keys.slots[keys.slice_of(f"Counter/{name}".encode())] * 3 // 16384 for name in names}
 
 
 def _prefix_on_the_first_master(slices: int) -> tuple[int, str]:

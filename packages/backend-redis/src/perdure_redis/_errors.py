@@ -29,6 +29,7 @@ _PASSING_TYPES = (
     TryAgainError,
 )
 _PASSING_CODES = ("BUSY ", "NOREPLICAS ", "UNBLOCKED ")
+_NO_RIGHT_IN_6_2 = "The user executing the script can't"
 
 
 def is_passing(error: ResponseError) -> bool:
@@ -43,11 +44,11 @@ def translated(operation: str, error: ResponseError) -> StoreError:
         return OutcomeUnknown(operation, text.partition(" ")[2])
     if text.startswith("PERDURE"):
         return StoreError(operation, text.partition(" ")[2])
-    if isinstance(error, OutOfMemoryError):
+    if isinstance(error, OutOfMemoryError) or "-OOM " in text:
         return StoreUnavailable(operation, f"the server is out of memory (maxmemory): {text}")
     if text.startswith("MISCONF"):
         return StoreUnavailable(operation, f"the server takes no writes: {text}")
-    if isinstance(error, NoPermissionError) or text.startswith("ACL failure"):
+    if isinstance(error, NoPermissionError) or text.startswith("ACL failure") or _NO_RIGHT_IN_6_2 in text:
         return StoreError(operation, f"the user's ACL does not suffice: {text}")
     return StoreError(operation, text)
 

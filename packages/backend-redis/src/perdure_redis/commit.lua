@@ -321,6 +321,7 @@ end
 local done, outcome = pcall(apply)
 if done then return outcome end
 local reason = type(outcome) == 'table' and outcome.err or tostring(outcome)
+reason = string.gsub(reason, '^@user_script: ?%d+: %-?', '') -- where Redis 6.2 puts the code of the error
 if not dirty then return redis.error_reply(reason) end
 pcall(finish) -- the heads of what was written before
 return redis.error_reply('PERDUREPARTLY ' .. reason)

@@ -32,9 +32,7 @@ class SystemClock:
     """The machine's time and the running event loop's timers."""
 
     monotonic = staticmethod(time.monotonic)  # asking the loop for it costs a system call to find the loop
-
-    def time(self) -> float:
-        return time.time()
+    time = staticmethod(time.time)
 
     def call_at(self, when: float, callback: Callable[[], object]) -> Timer:
         return asyncio.get_running_loop().call_later(when - time.monotonic(), callback)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 class Dispatcher:
     """Runs the turns of all cells of a system."""
 
+    _MOST_WAITS: ClassVar[int] = 2048
     _RESTING: ClassVar[int] = 8  # runners that are kept for later; a busy system's do not come to rest
 
     def __init__(self, loop: asyncio.AbstractEventLoop, context: Context) -> None:
@@ -56,9 +57,11 @@ class Dispatcher:
     def leave(self, runner: Runner) -> None:
         """Note that a runner takes no cells while its turn waits, and call others."""
         self.takers.discard(runner)
-        self.waits = min(2 * self.waits + 1, 4096)
-        for _ in range(min(self.waits, len(self.ready)) - len(self.takers)):
-            self.call()
+        if self.waits < self._MOST_WAITS:
+            self.waits = 2 * self.waits + 1
+        if self.ready:
+            for _ in range(min(self.waits, len(self.ready)) - len(self.takers)):
+                self.call()
 
     def return_to(self, runner: Runner) -> None:
         """Note that the turn for which a runner had left is over."""

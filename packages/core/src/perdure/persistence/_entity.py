@@ -153,7 +153,10 @@ class Entity:
     def _snapshot_if_due(self, policy: SnapshotPolicy, first_number: int) -> None:
         """Ask the policy once for each new event; encode at most one state now, and store it in the background."""
         try:
-            if not any([policy(number) for number in range(first_number, self.sequence_number + 1)]):  # noqa: C419
+            due = policy(first_number)
+            for number in range(first_number + 1, self.sequence_number + 1):
+                due = policy(number) or due
+            if not due:
                 return
             record = self._encode_state(self._state, self.sequence_number, self._stores.timestamp())
         except Exception as error:
