@@ -41,8 +41,21 @@ ORDER_WITHIN_ONE_COMMIT = {
 }
 """Rules that need one slice too: they look at the order of prefixes that were written together."""
 
+AS_ON_ONE_SERVER = {
+    "test_a_commit_that_fails_writes_nothing",
+    "test_a_slow_reader_holds_no_writer_up",
+    "test_a_value_of_the_greatest_size_is_kept",
+    "test_a_value_over_the_limit_is_refused",
+    "test_it_does_what_the_model_does_over_openings",
+    "test_thousands_of_calls_at_once_all_end",
+}
+"""Rules that take long, and whose ways a cluster shares with one server."""
+
 for name in [name for name in dir(BackendContract) if name.startswith("test_")]:
-    if name in ORDER_WITHIN_ONE_COMMIT:
+    if name in AS_ON_ONE_SERVER:
+        setattr(TestCluster, name, None)
+        setattr(TestClusterInOneSlice, name, None)
+    elif name in ORDER_WITHIN_ONE_COMMIT:
         setattr(TestCluster, name, None)
     elif "prefixes_together" not in getattr(getattr(BackendContract, name), "perdure_needs", ()):
         setattr(TestClusterInOneSlice, name, None)  # `TestCluster` has it already
