@@ -50,7 +50,7 @@ return 0"""
 _THROUGHPUT_NOTE = """Events a second, medians; `best` is perdure's best round. A ratio is perdure / the other.
 The server syncs at each write (appendfsync always). Both raw contenders have redis-py call one script a batch of
 min(actors, 256) events, which checks each log's head: `append` appends the record to a list and no more,
-`with feed` writes what perdure writes, an entry with key and position and its place in a feed."""
+`with feed` appends key, position and record, and for each event an entry to a feed."""
 
 _RECOVERY_NOTE = """Events a second, medians.
 raw: redis-py's LRANGE in pages of 512 and msgspec on a list of the same records, without checksum and fold."""
