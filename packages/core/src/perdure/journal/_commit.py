@@ -71,7 +71,8 @@ class CommitQueue:
         if self._closed:
             raise StoreClosed("commit")
         done: Prompt[Conflict | None] = Prompt(self._loop)
-        if self._parked or (self._bytes > 0 and self._is_full(size)):  # nobody overtakes, or a large group would wait for ever
+        # Nobody overtakes those who are parked, or a large group would wait for ever.
+        if self._parked or (self._bytes > 0 and self._is_full(size)):
             self._parked.append(_Pending(group, size, done))
             return done
         self._pending.append(_Pending(group, size, done))
