@@ -65,7 +65,7 @@ asyncio.run(main(sys.argv[1], [PutState("states", "a", b"state")] * (sys.argv[2]
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no limit on the size of files to fill a disk with")
 @pytest.mark.parametrize("kind", ["appends alone", "with states"])
 async def test_what_was_acknowledged_outlives_a_full_disk(tmp_path: Path, kind: str) -> None:
-    """Where files cannot grow commits fail and nothing acknowledged is lost; when they can, it goes on at the next try."""
+    """Where files cannot grow commits fail, and nothing acknowledged is lost; when they can, it goes on."""
     url = f"rocksdb:///{tmp_path}/store"
 
     writer = await asyncio.create_subprocess_exec(sys.executable, "-c", _WRITER, url, kind, stderr=PIPE)
