@@ -39,6 +39,7 @@ class Dispatcher:
         self._runners: set[Runner] = set()
         self.takers: set[Runner] = set()
         self._closed = False
+        self._on_end = self._ended  # one for all: thousands of runners are little work for the collector
 
     def schedule(self, cell: Cell) -> None:
         """Have the cell take its turn soon. The cell sees to it that it is not scheduled twice."""
@@ -84,16 +85,17 @@ class Dispatcher:
                 return
         runner = Runner(self)
         runner.task = self.loop.create_task(runner, name="perdure-runner", context=self._context)
-        runner.task.add_done_callback(lambda _: self._ended(runner))
+        runner.task.add_done_callback(self._on_end)
         self._runners.add(runner)
         self.takers.add(runner)
 
-    def _ended(self, runner: Runner) -> None:
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        runner: Any = task.get_coro()
         self._runners.discard(runner)
         self.takers.discard(runner)
         if self.ready and not self.takers:
             self.call()
-        error = None if runner.task.cancelled() else runner.task.exception()
+        error = None if task.cancelled() else task.exception()
         if error is not None and not isinstance(error, KeyboardInterrupt | SystemExit):  # the loop has raised these
             self.loop.call_exception_handler({"message": "an actor ended its task", "exception": error})
 
