@@ -5,9 +5,9 @@ present turn, so all that became ready together goes together, a lone writer wai
 for a timer. (Lingering one millisecond for company took a lone actor from 3,600 to 690 events a second.)
 
 A batch is bounded in groups and in bytes. Its writers are woken a few each turn of the loop, so that others have their
-turn between (a timer beside full load is late by milliseconds, not by tens of them). The queue is bounded in bytes, and
-who finds it full waits, in order. Cancelling a writer cancels its waiting; once there was room for its
-group, never its write.
+turn between (a timer beside full load is late by milliseconds, not by tens of them); the next commit begins when all
+are told, and takes what they have brought by then. The queue is bounded in bytes, and who finds it full waits, in
+order. Cancelling a writer cancels its waiting; once there was room for its group, never its write.
 """
 
 from __future__ import annotations
@@ -57,7 +57,6 @@ class CommitQueue:
         self._busy = False
         self._outcomes: deque[tuple[_Pending, Conflict | BaseException | None]] = deque()
         self._tell_at_once = tell_at_once
-        self._telling = False
         self._closed = False
         self._committing: asyncio.Future[Sequence[Conflict | None]] | None = None  # the loop would not keep it alive
         self._parked: deque[_Pending] = deque()
@@ -88,7 +87,7 @@ class CommitQueue:
     async def close(self) -> None:
         """Refuse further groups and wait until those that were submitted are settled."""
         self._closed = True
-        while self._busy or self._telling:
+        while self._busy:
             if self._drained is None:
                 self._drained = self._loop.create_future()
             await asyncio.shield(self._drained)
@@ -128,12 +127,9 @@ class CommitQueue:
         self._report(batch, outcomes)
 
     def _report(self, batch: list[_Pending], outcomes: Sequence[Conflict | BaseException | None]) -> None:
-        """Begin the next commit, and tell writers what became of their groups, in order."""
+        """Tell writers what became of their groups, in order, and begin the next commit."""
         self._outcomes.extend(zip(batch, outcomes, strict=True))
-        self._next()
-        if not self._telling:
-            self._telling = True
-            self._tell()
+        self._tell()
 
     def _tell(self) -> None:
         """Tell some writers, each of whom goes on at once, and the others in the loop's next turn."""
@@ -150,19 +146,15 @@ class CommitQueue:
             if self._outcomes:
                 self._loop.call_soon(self._tell)
             else:
-                self._telling = False
-                self._drain()
+                self._next()
 
     def _next(self) -> None:
         self._admit()
         if self._pending:
             self._commit()
-        else:
-            self._busy = False
-            self._drain()
-
-    def _drain(self) -> None:
-        if self._drained is not None and not (self._busy or self._telling):
+            return
+        self._busy = False
+        if self._drained is not None:
             self._drained.set_result(None)
             self._drained = None
 
