@@ -137,14 +137,17 @@ def test_a_crash_raises_with_its_cause() -> None:
 def test_the_collector_is_tuned_only_on_request_and_only_while_it_runs() -> None:
     """Afterwards it is as it was."""
 
-    async def main() -> tuple[int, bool]:
-        return gc.get_threshold()[0], gc.get_freeze_count() > 0
+    async def main() -> tuple[int, int]:
+        return gc.get_threshold()[0], gc.get_freeze_count()
 
-    before = gc.get_threshold()
+    before, frozen = gc.get_threshold(), gc.get_freeze_count()  # 3.12 has frozen some objects of its own
 
-    assert perdure.run(main) == (before[0], False)
-    assert perdure.run(main, tune_gc=True) == (50_000, True)
-    assert (gc.get_threshold(), gc.get_freeze_count()) == (before, 0)
+    untuned = perdure.run(main)
+    tuned = perdure.run(main, tune_gc=True)
+
+    assert untuned == (before[0], frozen)
+    assert (tuned[0], tuned[1] > frozen) == (50_000, True)
+    assert (gc.get_threshold(), gc.get_freeze_count() <= frozen) == (before, True)
 
 
 def test_uvloop_is_used_if_it_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
