@@ -110,6 +110,8 @@ class Progress:
     def count(self, rows: int, *, new: int) -> None:
         self._rows += rows
         self._new += new
+
+    def show_now_and_then(self) -> None:
         if time.monotonic() >= self._shown + 1:
             self._shown = time.monotonic()
             self.show(end="\r" if sys.stdout.isatty() else "\n")
@@ -125,6 +127,7 @@ async def load(path: Path, store: str) -> None:
     remaining = rows(path)
     async with ActorSystem(store=store) as system:
         while chunk := list(islice(remaining, CHUNK)):
+            progress.show_now_and_then()
             parts = by_case(chunk).items()
             new = await asyncio.gather(*(record(system, case, brought[case], part) for case, part in parts))
             progress.count(len(chunk), new=sum(new))
