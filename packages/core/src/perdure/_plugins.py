@@ -7,7 +7,7 @@ The memory backend enters by the same door.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
 from typing import TYPE_CHECKING
 
 from perdure.abc import Backend, Durability, MachineProfile, MachineSpec
@@ -60,22 +60,22 @@ def installed_backends() -> dict[str, EntryPoint]:
     return {entry.name: entry for entry in _entry_points()}
 
 
-def _entry_points() -> list[EntryPoint]:
+def _entry_points() -> Iterable[EntryPoint]:
     from importlib.metadata import entry_points  # takes 16 ms, and only who opens a store needs it
 
-    return list(entry_points(group=GROUP))
+    return entry_points(group=GROUP)
 
 
 def _entry(scheme: str) -> EntryPoint:
-    installed = installed_backends()
-    claims = {_distribution(entry) for entry in _entry_points() if entry.name == scheme}
+    claims = {_distribution(entry): entry for entry in _entry_points() if entry.name == scheme}
     if len(claims) > 1:
         raise BrokenPlugin(scheme, " and ".join(sorted(claims)), "they claim the same scheme: remove one of them")
-    if scheme not in installed:
+    if not claims:
         package = _OURS.get(scheme.partition("+")[0])
         hint = f"Run: pip install {package}" if package else "Is the scheme spelled right, and its plug-in installed?"
-        raise UnknownBackend(scheme, tuple(sorted(installed)), hint)
-    return installed[scheme]
+        raise UnknownBackend(scheme, tuple(sorted(installed_backends())), hint)
+    [entry] = claims.values()
+    return entry
 
 
 def _load(entry: EntryPoint) -> pluggy.PluginManager:

@@ -70,8 +70,7 @@ class CommitQueue:
         if self._closed:
             raise StoreClosed("commit")
         done: Prompt[Conflict | None] = Prompt(self._loop)
-        # Nobody overtakes those who are parked, or a large group would wait for ever.
-        if self._parked or (self._bytes > 0 and self._is_full(size)):
+        if self._parked or self._is_full(size):  # nobody overtakes, or a large group would wait for ever
             self._parked.append(_Pending(group, size, done))
             return done
         self._pending.append(_Pending(group, size, done))
@@ -169,7 +168,7 @@ class CommitQueue:
 
 def _failures(batch: list[_Pending], error: BaseException) -> list[BaseException]:
     """Return an error of its own for each writer, for each will add its own traceback."""
-    own = [
+    own: list[BaseException] = [
         _twin(error)
         if isinstance(error, PerdureError)
         else OutcomeUnknown("commit", f"{type(error).__name__}: {error}")
@@ -177,7 +176,7 @@ def _failures(batch: list[_Pending], error: BaseException) -> list[BaseException
     ]
     for failure in own:
         failure.__cause__ = error
-    return list(own)
+    return own
 
 
 def _twin(error: PerdureError) -> PerdureError:

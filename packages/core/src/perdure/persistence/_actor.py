@@ -46,8 +46,7 @@ class PersistentActor(Actor, Generic[S, E]):
     @property
     def state(self) -> S:
         """The state after all events that are durable. Raises `StateUnknown` after a persist that failed half-way."""
-        entity = self._entity or self._durable()
-        state: S = entity.state
+        state: S = self._durable().state
         return state
 
     @property
@@ -68,7 +67,7 @@ class PersistentActor(Actor, Generic[S, E]):
         `RecordTooLarge`, `ConflictError`, `StoreError`: nothing was stored; `OutcomeUnknown`, or cancellation: it may
         have been. Raises `PersistInProgress` when called twice at once.
         """
-        return (self._entity or self._durable()).persist(self.apply, events)
+        return self._durable().persist(self.apply, events)
 
     def _durable(self) -> Entity:
         if self._entity is None:
@@ -90,7 +89,7 @@ class PersistentActor(Actor, Generic[S, E]):
         return copy.deepcopy(self.initial_state)
 
     def _receive(self, message: Any, context: Context) -> Coroutine[Any, Any, Any]:
-        if (self._entity or self._durable()).in_doubt:
+        if self._durable().in_doubt:
             return self._recover_and_handle(message, context)
         return self.handle(message, context)
 
