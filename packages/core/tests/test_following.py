@@ -10,7 +10,7 @@ import pytest
 from perdure import ActorSystem, Full, Numbered
 from perdure.abc import Put, WriteGroup
 from perdure.actors import Actor, Context, Message, Subscription
-from perdure.errors import CorruptionError, EventsRemoved
+from perdure.errors import ActorStopped, CorruptionError, EventsRemoved, OutcomeUnknown
 from perdure.journal import EVENTS
 from perdure.snapshots import every_n_events
 from perdure_testkit import FaultyBackend
@@ -205,5 +205,53 @@ async def test_nobody_is_kept_when_followers_are_gone(store: FaultyBackend) -> N
             await ref.ask(Write((10,)))
 
         await ref.ask(Write((20,)))
+
+        assert not system._stores.followers  # type: ignore[union-attr]
+
+
+async def test_an_event_whose_writer_gave_up_comes_too(store: FaultyBackend) -> None:
+    """What became durable though its persist was cancelled or failed needs no further event to be seen."""
+    async with ActorSystem(store=store) as system:
+        ref = system.ref(PureTape, "a")
+        await ref.ask(Write((10,)))
+        events = ref.subscribe(after=1)
+        waiting = asyncio.ensure_future(anext(events))
+        store.lose("commit", when=1)
+        with pytest.raises(OutcomeUnknown):
+            await ref.ask(Write((20,)))
+
+        numbered = await asyncio.wait_for(waiting, 5)
+
+    assert (numbered.sequence_number, numbered.event.value) == (2, 20)
+
+
+async def test_an_event_whose_actor_was_cancelled_comes_too(store: FaultyBackend) -> None:
+    """The commit goes on without its actor, and whoever follows the log sees it."""
+    async with ActorSystem(store=store) as system:
+        ref = system.ref(PureTape, "a")
+        await ref.ask(Write((10,)))
+        events = ref.subscribe(after=1)
+        waiting = asyncio.ensure_future(anext(events))
+        released = store.hold("commit")
+        ask = asyncio.ensure_future(ref.ask(Write((20,))))
+        await asyncio.sleep(0.01)
+        for runner in list(system.dispatcher._runners):
+            runner.task.cancel()
+        with pytest.raises(ActorStopped):
+            await ask
+        released.set()
+
+        numbered = await asyncio.wait_for(waiting, 5)
+
+    assert (numbered.sequence_number, numbered.event.value) == (2, 20)
+
+
+async def test_a_follower_that_failed_is_kept_no_more(store: FaultyBackend) -> None:
+    """Its topic has nobody left."""
+    async with ActorSystem(store=store) as system:
+        ref = system.ref(PureTape, "a")
+        await store.commit([WriteGroup((Put(EVENTS, "Tape/a", 1, b"rubbish"),))])
+        with pytest.raises(CorruptionError):
+            await read(ref.subscribe(after=0), 1)
 
         assert not system._stores.followers  # type: ignore[union-attr]

@@ -211,7 +211,7 @@ class TestSubscription:
             async with system.ref(Quiet, str(n)).subscribe():
                 pass
 
-        assert len(system._topics) == 0
+        assert not system._topics
 
     async def test_has_one_reader_at_a_time(self, system: ActorSystem) -> None:
         """Two would each get a part."""

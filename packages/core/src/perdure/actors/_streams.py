@@ -51,6 +51,35 @@ class Topic(Generic[E]):
             subscription.close()
 
 
+class Topics(Generic[E]):
+    """Topics by name, each there while anybody listens."""
+
+    __slots__ = ("_topics",)
+
+    def __init__(self) -> None:
+        self._topics: dict[str, Topic[E]] = {}
+
+    def __bool__(self) -> bool:
+        """Tell whether anybody listens to any."""
+        return bool(self._topics)
+
+    def find(self, name: str) -> Topic[E] | None:
+        """Return the topic of a name, if anybody listens to it."""
+        return self._topics.get(name)
+
+    def open(self, name: str) -> Topic[E]:
+        """Return the topic of a name, for somebody who is about to listen."""
+        topic = self._topics.get(name)
+        if topic is None:
+            topic = self._topics[name] = Topic(lambda: self._topics.pop(name, None))
+        return topic
+
+    def close(self) -> None:
+        """End all subscriptions; what is in their buffers can still be read."""
+        for topic in list(self._topics.values()):
+            topic.close()
+
+
 class Subscription(Generic[E]):
     """An async iterator over events, from the moment it was made. Use it in `async with` or `async for`.
 

@@ -25,7 +25,7 @@ from perdure.actors._props import Props
 from perdure.actors._ref import ActorRef
 from perdure.actors._signals import DeadLetter, StopReason, SystemEvent, Terminated
 from perdure.actors._sinks import Sink
-from perdure.actors._streams import Overflow, Subscription, Topic
+from perdure.actors._streams import Overflow, Subscription, Topic, Topics
 from perdure.actors._supervision import Restart, Supervision
 from perdure.actors._watches import Watches
 from perdure.errors import ActorStopped, AskTimeout, InvalidIdentifier, NameTaken, SystemCrashed
@@ -75,7 +75,7 @@ class ActorSystem:
         self._cells: dict[str, Cell] = {}
         self._types: dict[str, Props] = {}
         self._events: Topic[SystemEvent] = Topic()
-        self._topics: dict[str, Topic[Any]] = {}
+        self._topics: Topics[Any] = Topics()
         self._watches = Watches()
         self._sinks: list[Sink] = []
         self._host: asyncio.Task[Any] | None = None
@@ -287,8 +287,7 @@ class ActorSystem:
 
     def _end_subscriptions(self) -> None:
         """Let those who read events come to their end."""
-        for topic in list(self._topics.values()):
-            topic.close()
+        self._topics.close()
         self._events.close()
 
     async def _open(self) -> None:
@@ -315,10 +314,7 @@ class ActorSystem:
             subscription: Subscription[Any] = Topic[Any]().subscribe(capacity, overflow)
             subscription.close()
             return subscription
-        topic = self._topics.get(ref.path)
-        if topic is None:
-            topic = self._topics[ref.path] = Topic(lambda: self._topics.pop(ref.path, None))
-        return topic.subscribe(capacity, overflow)
+        return self._topics.open(ref.path).subscribe(capacity, overflow)
 
     # What cells, refs and contexts call.
 
@@ -354,14 +350,14 @@ class ActorSystem:
         if reason is None:
             return
         self._watches.forget(cell)
-        if (topic := self._topics.pop(cell.path, None)) is not None:
+        if (topic := self._topics.find(cell.path)) is not None:
             topic.close()
         for watcher in self._watches.over(cell.path):
             if self._state == "open" and not (present := self._activate(watcher)).is_ending:
                 present.post_own(Terminated(cell.ref(), reason, error), self.context.copy())
 
     def _publish(self, path: str, event: object) -> None:
-        topic = self._topics.get(path)
+        topic = self._topics.find(path)
         if topic is not None:
             topic.publish(event)
 

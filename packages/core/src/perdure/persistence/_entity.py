@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from perdure.abc import DeleteRange, PutState, Write
-from perdure.errors import ApplyError, ConflictError, PersistInProgress, RecordTooLarge, StateUnknown
+from perdure.errors import ApplyError, ConflictError, PersistInProgress, RecordTooLarge, StateUnknown, StoreError
 from perdure.journal import EVENTS, Event
 from perdure.persistence._definition import Definition, is_immutable
 from perdure.persistence._stores import Stores
@@ -102,6 +102,8 @@ class Entity:
             if not isinstance(error, asyncio.CancelledError):
                 self.journal.settle(self.persistence_id)
             self._doubt()
+            if self._stores.followers:
+                self._stores.in_background(self._let_followers_look())
             raise
         finally:
             self._busy = False
@@ -113,6 +115,15 @@ class Entity:
             self._stores.followers.tell(self.persistence_id, first_number, events)
         if self.definition.snapshot_policy is not None:
             self._snapshot_if_due(self.definition.snapshot_policy, first_number)
+
+    async def _let_followers_look(self) -> None:
+        """Have followers see what a persist has stored that failed, or that nobody waited for."""
+        try:
+            await self.journal.settled(self.persistence_id)
+        except StoreError:
+            pass  # whoever waited for the write has been told; followers meet it when they look
+        finally:
+            self._stores.followers.look_again(self.persistence_id)
 
     def _encode(self, event: Event, timestamp: int) -> bytes:
         record = self.definition.events.encode(event, timestamp)

@@ -2,8 +2,9 @@
 
 Those who follow a log stand in a topic of its persistence id, to which each persist hands its events once they are
 durable. A follower first reads the log, then takes what is in its buffer, and compares numbers: what it has seen it
-skips, and at a gap (its buffer is bounded, and drops) it reads the log again. So nothing is missed and nothing comes
-twice, with a bounded memory, however slow the follower is, and no persist ever waits for it.
+skips, and at a gap (its buffer is bounded, and drops) it reads the log again. After a persist that failed or was given
+up, which may have stored its events, followers are told to look. So nothing is missed and nothing comes twice, with a
+bounded memory, however slow the follower is, and no persist ever waits for it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from types import TracebackType
 import msgspec
 
 from perdure.actors import Subscription
-from perdure.actors._streams import Topic
+from perdure.actors._streams import Topic, Topics
 from perdure.errors import CorruptionError, EventsRemoved
 from perdure.journal import Event, EventCodec, Journal, RecordError
 
@@ -31,7 +32,7 @@ class Followers:
     """Those who follow logs, by persistence id."""
 
     def __init__(self) -> None:
-        self._topics: dict[str, Topic[Numbered]] = {}
+        self._topics: Topics[Numbered | None] = Topics()
 
     def __bool__(self) -> bool:
         """Tell whether anybody follows any log."""
@@ -39,39 +40,40 @@ class Followers:
 
     def tell(self, persistence_id: str, first_number: int, events: Sequence[Event]) -> None:
         """Hand on events that have become durable."""
-        topic = self._topics.get(persistence_id)
-        if topic is None:
-            return
-        for number, event in enumerate(events, first_number):
-            topic.publish(Numbered(number, event))
-        if not topic:
-            del self._topics[persistence_id]
+        topic = self._topics.find(persistence_id)
+        if topic is not None:
+            for number, event in enumerate(events, first_number):
+                topic.publish(Numbered(number, event))
+
+    def look_again(self, persistence_id: str) -> None:
+        """Have the log read again: it may hold events of which nobody tells."""
+        topic = self._topics.find(persistence_id)
+        if topic is not None:
+            topic.publish(None)
 
     def follow(self, persistence_id: str, after: int, capacity: int, journal: Journal, codec: EventCodec) -> Following:
         """Return the events after a sequence number."""
-        topic = self._topics.setdefault(persistence_id, Topic())
-        return Following(topic, persistence_id, after, capacity, journal, codec)
+        if after < 0:
+            raise ValueError(f"{persistence_id}: after is a sequence number, 0 for all events, not {after}")
+        return Following(self._topics.open(persistence_id), persistence_id, after, capacity, journal, codec)
 
     def close(self) -> None:
         """Let those who follow come to the end of their log, and end."""
-        for topic in self._topics.values():
-            topic.close()
+        self._topics.close()
 
 
-class Following(Subscription[Numbered]):
+class Following(Subscription[Numbered | None]):
     """The subscription of one who follows a log."""
 
     def __init__(
         self,
-        topic: Topic[Numbered],
+        topic: Topic[Numbered | None],
         persistence_id: str,
         after: int,
         capacity: int,
         journal: Journal,
         codec: EventCodec,
     ) -> None:
-        if after < 0:
-            raise ValueError(f"{persistence_id}: after is a sequence number, 0 for all events, not {after}")
         super().__init__(topic, capacity, "drop_oldest")
         self._id = persistence_id
         self._number = after
@@ -90,15 +92,17 @@ class Following(Subscription[Numbered]):
 
     async def _follow(self) -> AsyncGenerator[Numbered, None]:
         """Read the log, then the buffer until it has a gap or an end, and then the log again."""
-        while True:
-            ended = self._closed  # if so, the log holds all that will ever be in the buffer
-            async with aclosing(self._stored()) as stored:
-                async for numbered in stored:
-                    yield numbered
-            if ended:
-                return
-            while (live := await self._next_live()) is not None:
-                yield live
+        try:
+            ended = False
+            while not ended:
+                ended = self._closed  # if so, the log holds all that will ever be in the buffer
+                async with aclosing(self._stored()) as stored:
+                    async for numbered in stored:
+                        yield numbered
+                while not ended and (live := await self._next_live()) is not None:
+                    yield live
+        finally:
+            self.close()
 
     async def _stored(self) -> AsyncGenerator[Numbered, None]:
         async with aclosing(self._journal.pages(self._id, self._number + 1)) as pages:
@@ -120,7 +124,7 @@ class Following(Subscription[Numbered]):
                 numbered = await super().__anext__()
             except StopAsyncIteration:
                 return None
-            if numbered.sequence_number > self._number + 1:
+            if numbered is None or numbered.sequence_number > self._number + 1:
                 return None
             if numbered.sequence_number == self._number + 1:
                 self._number += 1
