@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import sys
+import threading
 from asyncio.subprocess import PIPE, Process
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from perdure import open_backend
+from perdure_sqlite import _schema
 
 _WRITER = """
 import asyncio, sys
@@ -53,6 +58,11 @@ async def acknowledged(process: Process) -> dict[int, bytes]:
     return {int(words[0]): words[1].encode() for words in lines if words[0] != "open"}
 
 
+async def make(url: str) -> None:
+    """Make a file."""
+    await (await open_backend(url)).close()
+
+
 async def test_processes_that_race_never_fork_a_log(tmp_path: Path) -> None:
     """Of processes that append to one log of a new file, all that was acknowledged is there, once, without gaps."""
     url = f"sqlite:///{tmp_path}/store.db?busy_timeout=30"
@@ -80,6 +90,29 @@ async def test_many_may_make_a_file_at_once(tmp_path: Path) -> None:
     assert await backends[0].prefixes("events") == [f"{n}" for n in range(8)]
     for backend in backends:
         await backend.close()
+
+
+async def test_a_file_that_another_makes_at_this_moment_is_no_other_programs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever looks at a file while another makes it sees it empty or whole."""
+    url = f"sqlite:///{tmp_path}/store.db"
+    read = _schema._number
+    others: list[threading.Thread] = []
+
+    def read_slowly(connection: sqlite3.Connection, query: str) -> int:
+        number = read(connection, query)
+        if "application_id" in query and not others:
+            others.append(threading.Thread(target=lambda: asyncio.run(make(url))))
+            others[0].start()
+            others[0].join(1)
+        return number
+
+    monkeypatch.setattr(_schema, "_number", read_slowly)
+
+    await make(url)
+
+    others[0].join()
 
 
 async def test_what_a_killed_process_was_told_is_there(tmp_path: Path) -> None:

@@ -113,9 +113,9 @@ def _connection(settings: Settings) -> sqlite3.Connection:
 
 
 def _prepare(connection: sqlite3.Connection, busy_timeout: float) -> None:
-    _version(connection)  # before anything is changed in what may be another program's
+    _within(connection, "BEGIN", _version)  # before anything is changed in what may be another program's
     _write_ahead(connection, busy_timeout)
-    _within(connection, _migrate)
+    _within(connection, "BEGIN IMMEDIATE", _migrate)
 
 
 def _write_ahead(connection: sqlite3.Connection, busy_timeout: float) -> None:
@@ -156,11 +156,11 @@ def _version(connection: sqlite3.Connection) -> int:
     return version
 
 
-def _within(connection: sqlite3.Connection, change: Callable[[sqlite3.Connection], None]) -> None:
-    """Make a change in a write transaction."""
-    connection.execute("BEGIN IMMEDIATE")
+def _within(connection: sqlite3.Connection, begin: str, work: Callable[[sqlite3.Connection], object]) -> None:
+    """Do work in one transaction, so that others who make the file at this moment have made all of it or nothing."""
+    connection.execute(begin)
     try:
-        change(connection)
+        work(connection)
         connection.execute("COMMIT")
     except BaseException:
         connection.rollback()
