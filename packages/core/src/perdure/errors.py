@@ -20,6 +20,7 @@ PerdureError
 ├── EventsRemoved             a log that is followed does not reach back so far: begin later
 ├── EventTypeError            an actor persists or meets an event type that it does not declare
 ├── InvalidIdentifier         a name or an id that no store can hold: choose another
+├── InvalidTag                an event's tags break a rule: nothing was stored
 ├── PersistInProgress         two persists of one actor at once: pass all events to one
 ├── RecordTooLarge            over the limit: store a reference instead
 ├── StateUnknown              the state is re-read before the next message
@@ -269,6 +270,19 @@ class InvalidIdentifier(PerdureError, ValueError):
     def __str__(self) -> str:
         shown = self.value if len(self.value) <= 64 else f"{self.value[:48]}… ({len(self.value)} characters)"
         return f"invalid {self.what} {shown!r}: {self.rule}"
+
+
+class InvalidTag(PerdureError, ValueError):
+    """The tags of an event break a rule. Nothing was stored."""
+
+    def __init__(self, persistence_id: str, manifest: str, reason: str) -> None:
+        super().__init__(persistence_id, manifest, reason)
+        self.persistence_id = persistence_id
+        self.manifest = manifest
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.persistence_id}: the tags of {self.manifest} cannot be stored: {self.reason}"
 
 
 class PersistInProgress(PerdureError):

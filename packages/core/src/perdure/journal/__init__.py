@@ -4,5 +4,16 @@ from perdure.journal._codec import EventCodec, StateCodec
 from perdure.journal._event import Event
 from perdure.journal._journal import EVENTS, Journal
 from perdure.journal._record import Format, RecordError
+from perdure.journal._tags import metadata_of, tags_of
 
-__all__ = ["EVENTS", "Event", "EventCodec", "Format", "Journal", "RecordError", "StateCodec"]
+__all__ = [
+    "EVENTS",
+    "Event",
+    "EventCodec",
+    "Format",
+    "Journal",
+    "RecordError",
+    "StateCodec",
+    "metadata_of",
+    "tags_of",
+]

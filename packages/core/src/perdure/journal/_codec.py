@@ -50,7 +50,7 @@ class EventCodec:
         self._read_back: dict[type[Event], _Decode] = {}
         self._learn()
 
-    def encode(self, event: Event, timestamp: int) -> bytes:
+    def encode(self, event: Event, timestamp: int, metadata: dict[str, Any] | None = None) -> bytes:
         """Return the record of an event.
 
         Raises `EventTypeError` for an undeclared type, a value that cannot be encoded, and one that could not be read
@@ -61,7 +61,7 @@ class EventCodec:
             read_back = self._read_back.get(kind) or self._declared_type(kind)
             payload = self._encode_payload(event)
             read_back(payload)
-            return self._encode(kind._manifest, kind._version, timestamp, msgspec.Raw(payload), None)
+            return self._encode(kind._manifest, kind._version, timestamp, msgspec.Raw(payload), metadata)
         except EventTypeError:
             raise
         except msgspec.ValidationError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Coroutine, Iterable
 from typing import Any, ClassVar, Generic, TypeVar
 
 from perdure.actors import Actor, Context
@@ -43,6 +43,14 @@ class PersistentActor(Actor, Generic[S, E]):
         """
         raise NotImplementedError(f"{type(self).__name__} has no apply method")
 
+    def tags(self, event: E, /) -> Iterable[str]:
+        """Return words under which `event` is stored, for `Query.tagged` to find it; none by default.
+
+        Asked once for each event, when it is persisted, before it is applied. A tag has 1 to 255 characters, none of
+        them a control character; an event has at most 64; duplicates count once. Raise to refuse an event.
+        """
+        return ()
+
     @property
     def state(self) -> S:
         """The state after all events that are durable. Raises `StateUnknown` after a persist that failed half-way."""
@@ -63,11 +71,12 @@ class PersistentActor(Actor, Generic[S, E]):
         """Store events atomically; when this returns they are durable, and `state` is the state after them.
 
         When it raises, `state` is what it was, or raises `StateUnknown` where `apply` may have changed it in place, and
-        is read again from the store before the next message. It raises what `apply` raised; `EventTypeError`,
-        `RecordTooLarge`, `ConflictError`, `StoreError`: nothing was stored; `OutcomeUnknown`, or cancellation: it may
-        have been. Raises `PersistInProgress` when called twice at once.
+        is read again from the store before the next message. It raises what `apply` or `tags` raised; `EventTypeError`,
+        `InvalidTag`, `RecordTooLarge`, `ConflictError`, `StoreError`: nothing was stored; `OutcomeUnknown`, or
+        cancellation: it may have been. Raises `PersistInProgress` when called twice at once.
         """
-        return self._durable().persist(self.apply, events)
+        entity = self._durable()
+        return entity.persist(self.apply, events, self.tags if entity.definition.tagged else None)
 
     def _durable(self) -> Entity:
         if self._entity is None:

@@ -32,12 +32,15 @@ _immutable: dict[type, bool] = {}
 class Definition:
     """The codecs and the strategy of one actor type, shared by all its actors in a system."""
 
-    __slots__ = ("events", "snapshot_policy", "states", "strategy")
+    __slots__ = ("events", "snapshot_policy", "states", "strategy", "tagged")
 
     def __init__(self, actor_type: type[PersistentActor[Any, Any]], write: Format) -> None:
+        from perdure.persistence._actor import PersistentActor
+
         state_type, events = _type_arguments(actor_type)
         name = actor_type.type_name
         self.strategy: Strategy = actor_type.strategy
+        self.tagged = actor_type.tags is not PersistentActor.tags
         self.snapshot_policy: SnapshotPolicy | None = None
         if isinstance(self.strategy, Full) and self.strategy.snapshot is not never:
             self.snapshot_policy = self.strategy.snapshot

@@ -15,8 +15,16 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from perdure.abc import DeleteRange, PutState, Write
-from perdure.errors import ApplyError, ConflictError, PersistInProgress, RecordTooLarge, StateUnknown, StoreError
-from perdure.journal import EVENTS, Event
+from perdure.errors import (
+    ApplyError,
+    ConflictError,
+    InvalidTag,
+    PersistInProgress,
+    RecordTooLarge,
+    StateUnknown,
+    StoreError,
+)
+from perdure.journal import EVENTS, Event, metadata_of
 from perdure.persistence._definition import Definition, is_immutable
 from perdure.persistence._stores import Stores
 from perdure.persistence._strategy import Full
@@ -27,6 +35,7 @@ _log = logging.getLogger("perdure.persistence")
 STATES = "states"
 
 Apply = Callable[[Any, Any], Any]
+Tags = Callable[[Any], object]
 
 
 class _Unknown:
@@ -78,8 +87,8 @@ class Entity:
         self.sequence_number = sequence_number
         self.in_doubt = False
 
-    async def persist(self, apply: Apply, events: Sequence[Event]) -> None:
-        """Fold the events, store them as one, and only then let the new state be seen."""
+    async def persist(self, apply: Apply, events: Sequence[Event], tags: Tags | None = None) -> None:
+        """Fold the events, store them as one with their tags, and only then let the new state be seen."""
         if self._busy:
             raise PersistInProgress(self.persistence_id)
         if self.in_doubt:
@@ -87,7 +96,7 @@ class Entity:
         if not events:
             return
         timestamp = self._stores.timestamp()
-        records = [self._encode(event, timestamp) for event in events]
+        records = [self._encode(event, timestamp, tags) for event in events]
         state = self._fold(apply, events)
         number = self.sequence_number + len(events)
         self._busy = True
@@ -125,11 +134,19 @@ class Entity:
         finally:
             self._stores.followers.look_again(self.persistence_id)
 
-    def _encode(self, event: Event, timestamp: int) -> bytes:
-        record = self.definition.events.encode(event, timestamp)
+    def _encode(self, event: Event, timestamp: int, tags: Tags | None) -> bytes:
+        metadata = self._metadata(event, tags) if tags is not None else None
+        record = self.definition.events.encode(event, timestamp, metadata)
         if len(record) > self.journal.max_record_bytes:
             raise RecordTooLarge(self.persistence_id, type(event)._manifest, len(record), self.journal.max_record_bytes)
         return record
+
+    def _metadata(self, event: Event, tags: Tags) -> dict[str, Any] | None:
+        found = tags(event)
+        try:
+            return metadata_of(found)
+        except ValueError as error:
+            raise InvalidTag(self.persistence_id, type(event).__name__, str(error)) from error
 
     def _fold(self, apply: Apply, events: Sequence[Event]) -> Any:
         state = self.state

@@ -1,0 +1,45 @@
+"""Tags: words by which events of many logs are found again, kept in the metadata of a record."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+MAX_TAGS = 64
+"""So many tags an event may have."""
+
+MAX_TAG = 255
+"""So many characters a tag may have."""
+
+_KEY = "tags"
+_FORBIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # controls, and halves of surrogate pairs
+
+
+def metadata_of(tags: object) -> dict[str, Any] | None:
+    """Return the metadata of a record with these tags, in their order, each once; None for no tags.
+
+    Raises `ValueError` for what is no iterable of texts, for a tag that breaks a rule, and for too many of them.
+    """
+    if isinstance(tags, (str, bytes)) or not isinstance(tags, Iterable):
+        raise ValueError(f"tags returned {tags!r}: return a tuple of texts, () for none")
+    distinct = list(dict.fromkeys(check_tag(tag) for tag in tags))
+    if len(distinct) > MAX_TAGS:
+        raise ValueError(f"{len(distinct)} tags are over the {MAX_TAGS} of an event: tag what you look events up by")
+    return {_KEY: distinct} if distinct else None
+
+
+def tags_of(metadata: dict[str, Any] | None) -> tuple[str, ...]:
+    """Return the tags in a record's metadata. They are not checked: what is stored can be read."""
+    return tuple(metadata.get(_KEY, ())) if metadata is not None else ()
+
+
+def check_tag(tag: object) -> str:
+    """Return a tag that keeps the rules. Raises `ValueError`."""
+    if not isinstance(tag, str):
+        raise ValueError(f"the tag {tag!r} is no text")
+    if not 1 <= len(tag) <= MAX_TAG:
+        raise ValueError(f"a tag of {len(tag)} characters: they have 1 to {MAX_TAG}")
+    if _FORBIDDEN.search(tag):
+        raise ValueError(f"the tag {tag!a} has a control character or half of a surrogate pair")
+    return tag
