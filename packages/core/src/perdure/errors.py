@@ -212,15 +212,16 @@ class ApplyError(PerdureError):
 class ConflictError(PerdureError):
     """Another writer has appended first. The log did not fork: reload and decide again."""
 
-    def __init__(self, persistence_id: str, expected: int, actual: int) -> None:
-        super().__init__(persistence_id, expected, actual)
+    def __init__(self, persistence_id: str, expected: int, actual: int, number: str = "sequence number") -> None:
+        super().__init__(persistence_id, expected, actual, number)
         self.persistence_id = persistence_id
         self.expected = expected
         self.actual = actual
+        self.number = number
 
     def __str__(self) -> str:
         return (
-            f"{self.persistence_id}: expected the log to end at sequence number {self.expected}, "
+            f"{self.persistence_id}: expected the log to end at {self.number} {self.expected}, "
             f"but it ends at {self.actual}: another writer was first"
         )
 

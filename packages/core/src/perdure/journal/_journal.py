@@ -31,23 +31,31 @@ class Journal:
         self._unsettled: set[str] = set()
 
     def append(
-        self, persistence_id: str, after: int, records: Sequence[bytes], also: Sequence[Write] = (), also_bytes: int = 0
+        self,
+        persistence_id: str,
+        after: int,
+        records: Sequence[bytes],
+        also: Sequence[Write] = (),
+        also_bytes: int = 0,
+        collection: str = EVENTS,
     ) -> Awaitable[Conflict | None]:
         """Append records as the sequence numbers after `after`, with other writes in the same group, durably.
 
         The result is a conflict when the log does not end at `after`. Raises what `CommitQueue.submit` raises. Who has
         waited to the end, whatever it is, calls `settle`; who is cancelled does not.
         """
-        self._unsettled.add(persistence_id)
         number = after
         size = also_bytes
         writes: list[Write] = []
         for record in records:
             number += 1
             size += len(record)
-            writes.append(Put(EVENTS, persistence_id, number, record))
+            writes.append(Put(collection, persistence_id, number, record))
         writes += also
-        return self._queue.submit(WriteGroup(tuple(writes), (LastKey(EVENTS, persistence_id, after),)), size)
+        group = WriteGroup(tuple(writes), (LastKey(collection, persistence_id, after),))
+        appending = self._queue.submit(group, size)
+        self._unsettled.add(persistence_id)
+        return appending
 
     def settle(self, persistence_id: str) -> None:
         """Note that the append of this id is over."""

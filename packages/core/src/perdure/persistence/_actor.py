@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Awaitable, Coroutine, Iterable
-from typing import Any, ClassVar, Generic, TypeVar
+from collections.abc import Awaitable, Iterable
+from typing import ClassVar, Generic, TypeVar
 
-from perdure.actors import Actor, Context
-from perdure.actors._path import unescaped
-from perdure.actors._props import Props
-from perdure.errors import PerdureError
 from perdure.journal import Event
 from perdure.persistence._entity import Entity
+from perdure.persistence._following import FollowingEvents
+from perdure.persistence._recovering import Recovering
 from perdure.persistence._recovery import recover
 from perdure.persistence._stores import Stores
 from perdure.persistence._strategy import Full, Strategy
@@ -20,20 +17,15 @@ S = TypeVar("S")
 E = TypeVar("E", bound=Event)
 
 
-class PersistentActor(Actor, Generic[S, E]):
+class PersistentActor(Recovering[S, Entity], Generic[S, E]):
     """An actor with a state of type `S` that only its events, of type `E`, change.
 
     Subclasses say their types (`PersistentActor[int, Deposited | Withdrawn]`), and write `initial_state`, `handle`
     and `apply`. `E` is an event type, a union of some, or a base class whose subclasses are all meant.
     """
 
-    initial_state: S
-    """The state before the first event. Each actor begins with a deep copy of it."""
-
     strategy: ClassVar[Strategy] = Full()
     """What is stored with each event."""
-
-    _entity: Entity | None = None
 
     def apply(self, state: S, event: E, /) -> S | None:
         """Return the state after `event`; or change `state` in place and return None.
@@ -52,20 +44,9 @@ class PersistentActor(Actor, Generic[S, E]):
         return ()
 
     @property
-    def state(self) -> S:
-        """The state after all events that are durable. Raises `StateUnknown` after a persist that failed half-way."""
-        state: S = self._durable().state
-        return state
-
-    @property
     def sequence_number(self) -> int:
         """The number of the last event; 0 before the first."""
         return self._durable().sequence_number
-
-    @property
-    def persistence_id(self) -> str:
-        """The name of this actor's log: `TYPE/KEY` when reached by `ref`, the full path when spawned."""
-        return self._durable().persistence_id
 
     def persist(self, *events: E) -> Awaitable[None]:
         """Store events atomically; when this returns they are durable, and `state` is the state after them.
@@ -78,38 +59,13 @@ class PersistentActor(Actor, Generic[S, E]):
         entity = self._durable()
         return entity.persist(self.apply, events, self.tags if entity.definition.tagged else None)
 
-    def _durable(self) -> Entity:
-        if self._entity is None:
-            raise PerdureError(f"{type(self).__name__} has no durable state before its system starts it")
-        return self._entity
+    @classmethod
+    def _head(cls, persistence_id: str, stores: Stores) -> Entity:
+        return Entity(persistence_id, stores.definition(cls), stores)
 
-    async def _prepare(self, context: Context) -> None:
-        stores: Stores | None = getattr(context.system, "_stores", None)
-        if stores is None:
-            raise PerdureError(f"{context.path} is a persistent actor: its system needs a store")
-        cell = context._cell
-        self._entity = Entity(persistence_id_of(cell.path, cell.props), stores.definition(type(self)), stores)
-        await self._recover(stores)
+    @classmethod
+    def _follow(cls, persistence_id: str, after: int, capacity: int, stores: Stores) -> FollowingEvents:
+        return stores.followers.follow(persistence_id, after, capacity, stores.journal, stores.definition(cls).events)
 
     async def _recover(self, stores: Stores) -> None:
         await recover(self._durable(), stores, self._initial, self.apply)
-
-    def _initial(self) -> S:
-        return copy.deepcopy(self.initial_state)
-
-    def _receive(self, message: Any, context: Context) -> Coroutine[Any, Any, Any]:
-        if self._durable().in_doubt:
-            return self._recover_and_handle(message, context)
-        return self.handle(message, context)
-
-    async def _recover_and_handle(self, message: Any, context: Context) -> Any:
-        entity = self._durable()
-        await self._recover(entity._stores)
-        return await self.handle(message, context)
-
-
-def persistence_id_of(path: str, props: Props) -> str:
-    """Return the name of an actor's log: the one given to it, or `TYPE/KEY`, or the full path."""
-    if props.identity is not None:
-        return props.identity
-    return unescaped(path[1:]) if props.virtual else str(path)

@@ -1,31 +1,17 @@
-"""The durable part of one live actor: its identity, its state, and the one way to change it.
-
-The invariant: `state` is the fold of the first `sequence_number` events of the log, or it is in doubt. It comes into
-doubt when a persist fails or is cancelled, for the write may have happened; then the next message waits until the
-write is settled and the state has been read again. A state that `apply` may have changed in place for an event that
-was not stored is not even shown until then. Keeping a copy of each state instead was rejected: it makes every event pay
-for the rare failure.
-"""
+"""The durable part of one live actor with events: its state, the fold of them, and the one way to change it."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from perdure.abc import DeleteRange, PutState, Write
-from perdure.errors import (
-    ApplyError,
-    ConflictError,
-    InvalidTag,
-    PersistInProgress,
-    RecordTooLarge,
-    StateUnknown,
-    StoreError,
-)
+from perdure.errors import ApplyError, InvalidTag
 from perdure.journal import EVENTS, Event, metadata_of
 from perdure.persistence._definition import Definition, is_immutable
+from perdure.persistence._following import Followers
+from perdure.persistence._head import Head
 from perdure.persistence._stores import Stores
 from perdure.persistence._strategy import Full
 from perdure.snapshots import Retention, SnapshotPolicy
@@ -38,85 +24,37 @@ Apply = Callable[[Any, Any], Any]
 Tags = Callable[[Any], object]
 
 
-class _Unknown:
-    """In place of a state that may have been changed for an event that was not stored."""
+class Entity(Head):
+    """A persistence id with its state in memory, the fold of the first `sequence_number` events of its log."""
 
-    __slots__ = ()
-
-
-class Entity:
-    """A persistence id with its state in memory."""
-
-    UNKNOWN: ClassVar[_Unknown] = _Unknown()
-
-    __slots__ = (
-        "_busy",
-        "_state",
-        "_stores",
-        "definition",
-        "in_doubt",
-        "journal",
-        "persistence_id",
-        "retention",
-        "sequence_number",
-    )
+    __slots__ = ("definition", "retention")
 
     def __init__(self, persistence_id: str, definition: Definition, stores: Stores) -> None:
-        self.persistence_id = persistence_id
+        super().__init__(persistence_id, stores)
         self.definition = definition
-        self.sequence_number = 0
-        self.in_doubt = False
         self.retention: Retention | None = None
-        self._state: Any = self.UNKNOWN
-        self._stores = stores
-        self._busy = False
-        self.journal = stores.journal
         if isinstance(definition.strategy, Full):
             compact = EVENTS if definition.strategy.compact else None
             self.retention = Retention(persistence_id, definition.strategy.keep_snapshots, compact)
 
     @property
-    def state(self) -> Any:
-        if self._state is self.UNKNOWN:
-            raise StateUnknown(self.persistence_id)
-        return self._state
-
-    def become(self, state: Any, sequence_number: int) -> None:
-        """Take what was read from the store."""
-        self._state = state
-        self.sequence_number = sequence_number
-        self.in_doubt = False
+    def _audience(self) -> Followers:
+        return self._stores.followers
 
     async def persist(self, apply: Apply, events: Sequence[Event], tags: Tags | None = None) -> None:
         """Fold the events, store them as one with their tags, and only then let the new state be seen."""
-        if self._busy:
-            raise PersistInProgress(self.persistence_id)
-        if self.in_doubt:
-            raise StateUnknown(self.persistence_id)
+        self._check_free()
         if not events:
             return
         timestamp = self._stores.timestamp()
         records = [self._encode(event, timestamp, tags) for event in events]
         state = self._fold(apply, events)
         number = self.sequence_number + len(events)
-        self._busy = True
-        try:
+        with self:
             also, size = self._state_writes(state, number, timestamp) if self.retention is None else ((), 0)
             appending = self.journal.append(self.persistence_id, self.sequence_number, records, also, size)
             del records, also  # what waits for the disk in thousands is to be small
-            conflict = await appending
-            if conflict is not None:
-                raise ConflictError(self.persistence_id, self.sequence_number, conflict.actual)
-        except BaseException as error:
-            if not isinstance(error, asyncio.CancelledError):
-                self.journal.settle(self.persistence_id)
-            self._doubt()
-            if self._stores.followers:
-                self._stores.in_background(self._let_followers_look())
-            raise
-        finally:
-            self._busy = False
-        self.journal.settle(self.persistence_id)
+            self._check_won(await appending)
         first_number = self.sequence_number + 1
         self._state = state
         self.sequence_number = number
@@ -125,20 +63,10 @@ class Entity:
         if self.definition.snapshot_policy is not None:
             self._snapshot_if_due(self.definition.snapshot_policy, first_number)
 
-    async def _let_followers_look(self) -> None:
-        """Have followers see what a persist has stored that failed, or that nobody waited for."""
-        try:
-            await self.journal.settled(self.persistence_id)
-        except StoreError:
-            pass  # whoever waited for the write has been told; followers meet it when they look
-        finally:
-            self._stores.followers.look_again(self.persistence_id)
-
     def _encode(self, event: Event, timestamp: int, tags: Tags | None) -> bytes:
         metadata = self._metadata(event, tags) if tags is not None else None
         record = self.definition.events.encode(event, timestamp, metadata)
-        if len(record) > self.journal.max_record_bytes:
-            raise RecordTooLarge(self.persistence_id, type(event)._manifest, len(record), self.journal.max_record_bytes)
+        self._check_size(record, type(event)._manifest)
         return record
 
     def _metadata(self, event: Event, tags: Tags) -> dict[str, Any] | None:
@@ -158,12 +86,6 @@ class Entity:
             raise
         return state
 
-    def _doubt(self) -> None:
-        """Note that store and memory may differ, and hide a state that `apply` may have changed in place."""
-        self.in_doubt = True
-        if not is_immutable(type(self._state)):
-            self._state = self.UNKNOWN
-
     def _state_writes(self, state: Any, number: int, timestamp: int) -> tuple[Sequence[Write], int]:
         """Return what `Light` stores along with the events, and its size."""
         record = self._encode_state(state, number, timestamp)
@@ -174,8 +96,7 @@ class Entity:
 
     def _encode_state(self, state: Any, number: int, timestamp: int) -> bytes:
         record = self.definition.states.encode(state, number, timestamp)
-        if len(record) > self.journal.max_record_bytes:
-            raise RecordTooLarge(self.persistence_id, "the state", len(record), self.journal.max_record_bytes)
+        self._check_size(record, "the state")
         return record
 
     def _snapshot_if_due(self, policy: SnapshotPolicy, first_number: int) -> None:

@@ -9,9 +9,11 @@ bounded memory, however slow the follower is, and no persist ever waits for it.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from types import TracebackType
+from typing import ClassVar, Generic, TypeVar
 
 import msgspec
 
@@ -19,6 +21,8 @@ from perdure.actors import Subscription
 from perdure.actors._streams import Topic, Topics
 from perdure.errors import CorruptionError, EventsRemoved
 from perdure.journal import Event, EventCodec, Journal, RecordError
+
+N = TypeVar("N")
 
 
 class Numbered(msgspec.Struct, frozen=True):
@@ -28,15 +32,88 @@ class Numbered(msgspec.Struct, frozen=True):
     event: Event
 
 
-class Followers:
-    """Those who follow logs, by persistence id."""
+class Audience(Generic[N]):
+    """Those who follow logs of one kind, by persistence id."""
 
     def __init__(self) -> None:
-        self._topics: Topics[Numbered | None] = Topics()
+        self._topics: Topics[N | None] = Topics()
 
     def __bool__(self) -> bool:
         """Tell whether anybody follows any log."""
         return bool(self._topics)
+
+    def look_again(self, persistence_id: str) -> None:
+        """Have the log read again: it may hold something of which nobody tells."""
+        topic = self._topics.find(persistence_id)
+        if topic is not None:
+            topic.publish(None)
+
+    def close(self) -> None:
+        """Let those who follow come to the end of their log, and end."""
+        self._topics.close()
+
+
+class Following(Subscription[N | None], ABC, Generic[N]):
+    """The subscription of one who follows a log."""
+
+    _skips: ClassVar[bool] = False
+    """Whether a number may be passed over."""
+
+    def __init__(self, topic: Topic[N | None], persistence_id: str, after: int, capacity: int) -> None:
+        super().__init__(topic, capacity, "drop_oldest")
+        self._id = persistence_id
+        self._number = after
+        self._events = self._follow()
+
+    @abstractmethod
+    def _stored(self) -> AsyncGenerator[N, None]:
+        """Yield what the log holds after `_number`, which is kept up to date."""
+
+    @abstractmethod
+    def _number_of(self, news: N) -> int: ...
+
+    async def __anext__(self) -> N:
+        return await anext(self._events)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+        await self._events.aclose()
+
+    async def _follow(self) -> AsyncGenerator[N, None]:
+        """Read the log, then the buffer until it has a gap or an end, and then the log again."""
+        try:
+            ended = False
+            while not ended:
+                ended = self._closed  # if so, the log holds all that will ever be in the buffer
+                async with aclosing(self._stored()) as stored:
+                    async for news in stored:
+                        yield news
+                while not ended and (live := await self._next_live()) is not None:
+                    yield live
+        finally:
+            self.close()
+
+    async def _next_live(self) -> N | None:
+        """Return the next from the buffer; None where it is not there, or at the end."""
+        while True:
+            try:
+                news = await super().__anext__()
+            except StopAsyncIteration:
+                return None
+            if news is None:
+                return None
+            number = self._number_of(news)
+            if number > self._number + 1 and not self._skips:
+                return None
+            if number > self._number:
+                self._number = number
+                return news
+
+
+class Followers(Audience[Numbered]):
+    """Those who follow events."""
 
     def tell(self, persistence_id: str, first_number: int, events: Sequence[Event]) -> None:
         """Hand on events that have become durable."""
@@ -45,25 +122,17 @@ class Followers:
             for number, event in enumerate(events, first_number):
                 topic.publish(Numbered(number, event))
 
-    def look_again(self, persistence_id: str) -> None:
-        """Have the log read again: it may hold events of which nobody tells."""
-        topic = self._topics.find(persistence_id)
-        if topic is not None:
-            topic.publish(None)
-
-    def follow(self, persistence_id: str, after: int, capacity: int, journal: Journal, codec: EventCodec) -> Following:
+    def follow(
+        self, persistence_id: str, after: int, capacity: int, journal: Journal, codec: EventCodec
+    ) -> FollowingEvents:
         """Return the events after a sequence number."""
         if after < 0:
             raise ValueError(f"{persistence_id}: after is a sequence number, 0 for all events, not {after}")
-        return Following(self._topics.open(persistence_id), persistence_id, after, capacity, journal, codec)
-
-    def close(self) -> None:
-        """Let those who follow come to the end of their log, and end."""
-        self._topics.close()
+        return FollowingEvents(self._topics.open(persistence_id), persistence_id, after, capacity, journal, codec)
 
 
-class Following(Subscription[Numbered | None]):
-    """The subscription of one who follows a log."""
+class FollowingEvents(Following[Numbered]):
+    """The subscription of one who follows events."""
 
     def __init__(
         self,
@@ -74,35 +143,12 @@ class Following(Subscription[Numbered | None]):
         journal: Journal,
         codec: EventCodec,
     ) -> None:
-        super().__init__(topic, capacity, "drop_oldest")
-        self._id = persistence_id
-        self._number = after
+        super().__init__(topic, persistence_id, after, capacity)
         self._journal = journal
         self._codec = codec
-        self._events = self._follow()
 
-    async def __anext__(self) -> Numbered:
-        return await anext(self._events)
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-        await self._events.aclose()
-
-    async def _follow(self) -> AsyncGenerator[Numbered, None]:
-        """Read the log, then the buffer until it has a gap or an end, and then the log again."""
-        try:
-            ended = False
-            while not ended:
-                ended = self._closed  # if so, the log holds all that will ever be in the buffer
-                async with aclosing(self._stored()) as stored:
-                    async for numbered in stored:
-                        yield numbered
-                while not ended and (live := await self._next_live()) is not None:
-                    yield live
-        finally:
-            self.close()
+    def _number_of(self, news: Numbered) -> int:
+        return news.sequence_number
 
     async def _stored(self) -> AsyncGenerator[Numbered, None]:
         async with aclosing(self._journal.pages(self._id, self._number + 1)) as pages:
@@ -116,16 +162,3 @@ class Following(Subscription[Numbered | None]):
                         raise CorruptionError(self._id, key, str(error)) from error
                     self._number = key
                     yield Numbered(key, event)
-
-    async def _next_live(self) -> Numbered | None:
-        """Return the next event from the buffer; None where it is not there, or at the end."""
-        while True:
-            try:
-                numbered = await super().__anext__()
-            except StopAsyncIteration:
-                return None
-            if numbered is None or numbered.sequence_number > self._number + 1:
-                return None
-            if numbered.sequence_number == self._number + 1:
-                self._number += 1
-                return numbered

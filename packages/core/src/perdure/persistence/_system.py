@@ -14,7 +14,7 @@ from perdure.actors._path import path_of
 from perdure.actors._props import Props
 from perdure.errors import NameTaken
 from perdure.journal import Format, Journal
-from perdure.persistence._actor import PersistentActor, persistence_id_of
+from perdure.persistence._recovering import Recovering, persistence_id_of
 from perdure.persistence._stores import Stores
 
 
@@ -135,13 +135,12 @@ class ActorSystem(actors.ActorSystem):
         super()._forget(cell, reason, error)
 
     def _subscribe(self, ref: ActorRef, after: int | None, capacity: int, overflow: Overflow) -> Subscription[Any]:
-        if after is None or not issubclass(ref._props.actor_type, PersistentActor):
+        actor_type = ref._props.actor_type
+        if after is None or not issubclass(actor_type, Recovering):
             return super()._subscribe(ref, after, capacity, overflow)
         if self._stores is None:
             raise RuntimeError("the system has no open store: enter it first")
-        codec = self._stores.definition(ref._props.actor_type).events
-        identity = persistence_id_of(ref.path, ref._props)
-        return self._stores.followers.follow(identity, after, capacity, self._stores.journal, codec)
+        return actor_type._follow(persistence_id_of(ref.path, ref._props), after, capacity, self._stores)
 
     def _end_subscriptions(self) -> None:
         super()._end_subscriptions()

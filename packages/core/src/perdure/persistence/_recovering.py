@@ -1,0 +1,84 @@
+"""Actors whose state is read from the store before their first message, and again whenever it came into doubt."""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Coroutine
+from typing import Any, Generic, TypeVar
+
+from perdure.actors import Actor, Context, Subscription
+from perdure.actors._path import unescaped
+from perdure.actors._props import Props
+from perdure.errors import PerdureError
+from perdure.persistence._head import Head
+from perdure.persistence._stores import Stores
+
+S = TypeVar("S")
+H = TypeVar("H", bound=Head)
+
+
+class Recovering(Actor, ABC, Generic[S, H]):
+    """An actor with a durable state of type `S`, which it knows by a head of type `H`."""
+
+    initial_state: S
+    """The state while nothing is stored. Each actor begins with a deep copy of it."""
+
+    _entity: H | None = None
+
+    @property
+    def state(self) -> S:
+        """The state that is durable. Raises `StateUnknown` after a write that failed half-way."""
+        state: S = self._durable().state
+        return state
+
+    @property
+    def persistence_id(self) -> str:
+        """The name of this actor's log: `TYPE/KEY` when reached by `ref`, the full path when spawned."""
+        return self._durable().persistence_id
+
+    @classmethod
+    @abstractmethod
+    def _head(cls, persistence_id: str, stores: Stores) -> H:
+        """Return the head of a log, which nobody has read yet. Raises `EventTypeError`."""
+
+    @classmethod
+    @abstractmethod
+    def _follow(cls, persistence_id: str, after: int, capacity: int, stores: Stores) -> Subscription[Any]:
+        """Return what a log of this type holds after a number, and whatever is added."""
+
+    @abstractmethod
+    async def _recover(self, stores: Stores) -> None:
+        """Read the state."""
+
+    def _durable(self) -> H:
+        if self._entity is None:
+            raise PerdureError(f"{type(self).__name__} has no durable state before its system starts it")
+        return self._entity
+
+    async def _prepare(self, context: Context) -> None:
+        stores: Stores | None = getattr(context.system, "_stores", None)
+        if stores is None:
+            raise PerdureError(f"{context.path} is a persistent actor: its system needs a store")
+        cell = context._cell
+        self._entity = self._head(persistence_id_of(cell.path, cell.props), stores)
+        await self._recover(stores)
+
+    def _initial(self) -> S:
+        return copy.deepcopy(self.initial_state)
+
+    def _receive(self, message: Any, context: Context) -> Coroutine[Any, Any, Any]:
+        if self._durable().in_doubt:
+            return self._recover_and_handle(message, context)
+        return self.handle(message, context)
+
+    async def _recover_and_handle(self, message: Any, context: Context) -> Any:
+        await self._recover(self._durable()._stores)
+        return await self.handle(message, context)
+
+
+def persistence_id_of(path: str, props: Props) -> str:
+    """Return the name of an actor's log: the one given to it, or `TYPE/KEY`, or the full path."""
+    if props.identity is not None:
+        return props.identity
+    return unescaped(path[1:]) if props.virtual else str(path)
