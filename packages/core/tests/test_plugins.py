@@ -121,7 +121,7 @@ async def test_an_unknown_scheme_names_the_installed_ones(install: Install) -> N
 )
 async def test_a_known_scheme_names_its_package(scheme: str, package: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a backend of ours that is not installed the package to install is named."""
-    monkeypatch.setattr("perdure._plugins._entry_points", tuple)
+    monkeypatch.setattr("perdure._plugins._entry_points", lambda _: ())
 
     with pytest.raises(UnknownBackend, match=f"installed: none. Run: pip install {package}"):
         await open_backend(f"{scheme}:///store")

@@ -17,6 +17,7 @@ PerdureError
 ├── ApplyError                `apply` cannot fold an event: nothing was stored
 ├── ConflictError             another writer was first: reload and decide again
 ├── CorruptionError           a stored record cannot be trusted: restore it
+│   └── DamagedSnapshot       a snapshot cannot be trusted: older ones may be, and the events are
 ├── EventsRemoved             a log that is followed does not reach back so far: begin later
 ├── EventTypeError            an actor persists or meets an event type that it does not declare
 ├── InvalidIdentifier         a name or an id that no store can hold: choose another
@@ -239,6 +240,10 @@ class CorruptionError(PerdureError):
         return f"{self.persistence_id}, sequence number {self.sequence_number}: {self.reason}"
 
 
+class DamagedSnapshot(CorruptionError):
+    """What is stored for a snapshot is not what was saved. Those with lesser sequence numbers may be whole."""
+
+
 class EventsRemoved(PerdureError):
     """The events from `asked` on are to be read, and compaction has left only those from `first` on."""
 
@@ -332,29 +337,31 @@ class BackendError(PerdureError):
 
 
 class UnknownBackend(BackendError):
-    """No installed plug-in serves the URL's scheme."""
+    """No installed plug-in serves the URL's scheme as `what` was looked for: a backend, a snapshot store."""
 
-    def __init__(self, scheme: str, installed: tuple[str, ...], hint: str) -> None:
-        super().__init__(scheme, installed, hint)
+    def __init__(self, scheme: str, installed: tuple[str, ...], hint: str, what: str = "backend") -> None:
+        super().__init__(scheme, installed, hint, what)
         self.scheme = scheme
         self.installed = installed
         self.hint = hint
+        self.what = what
 
     def __str__(self) -> str:
-        return f"no backend for {self.scheme!r}; installed: {', '.join(self.installed) or 'none'}. {self.hint}"
+        return f"no {self.what} for {self.scheme!r}; installed: {', '.join(self.installed) or 'none'}. {self.hint}"
 
 
 class BrokenPlugin(BackendError):
     """A plug-in is installed but cannot be used; the cause says why."""
 
-    def __init__(self, scheme: str, distribution: str, reason: str) -> None:
-        super().__init__(scheme, distribution, reason)
+    def __init__(self, scheme: str, distribution: str, reason: str, what: str = "backend") -> None:
+        super().__init__(scheme, distribution, reason, what)
         self.scheme = scheme
         self.distribution = distribution
         self.reason = reason
+        self.what = what
 
     def __str__(self) -> str:
-        return f"the backend {self.scheme!r} of distribution {self.distribution} cannot be used: {self.reason}"
+        return f"the {self.what} {self.scheme!r} of distribution {self.distribution} cannot be used: {self.reason}"
 
 
 class StoreError(PerdureError):
