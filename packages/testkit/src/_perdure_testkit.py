@@ -55,7 +55,8 @@ def pytest_report_header(config: pytest.Config) -> str | None:
 def pytest_deselected(items: Sequence[pytest.Item]) -> None:
     for item in items:
         if isinstance(item, pytest.Function) and hasattr(item.cls, "_only_what_is_claimed"):
-            _proof(item.config, f"{item.cls.__module__}.{item.cls.__qualname__}").left_out(item.originalname)
+            place = f"{item.cls.__module__}.{item.cls.__qualname__}"
+            _proof(item.config, item.cls.contract, place).left_out(item.originalname)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -65,7 +66,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
                 _take(config, report)
     proofs = config.stash[_proofs]
     if proofs:
-        terminalreporter.section("perdure storage contract")
+        terminalreporter.section("perdure contracts")
         for _, proof in sorted(proofs.items()):
             for line in proof.lines():
                 terminalreporter.line(line)
@@ -75,12 +76,12 @@ def _take(config: pytest.Config, report: pytest.TestReport) -> None:
     """Note what became of a rule; with pytest-xdist the report has come from another process."""
     noted = {name: str(value) for name, value in report.user_properties}
     if "perdure_rule" in noted:
-        contract, _, rule = noted["perdure_rule"].rpartition("|")
+        contract, place, rule = noted["perdure_rule"].split("|")
         claim, _, reason = noted.get("perdure_lacks", "").partition("|")
-        _proof(config, contract).add(rule, report.outcome, report.when, claim, reason)
+        _proof(config, contract, place).add(rule, report.outcome, report.when, claim, reason)
 
 
-def _proof(config: pytest.Config, contract: str) -> Proof:
+def _proof(config: pytest.Config, contract: str, place: str) -> Proof:
     from perdure_testkit._summary import Proof
 
-    return config.stash[_proofs].setdefault(contract, Proof(contract))
+    return config.stash[_proofs].setdefault(place, Proof(contract, place))

@@ -18,7 +18,7 @@ ONE, *OTHERS = sorted(RULES)
 
 
 def proof_of(rules: list[str]) -> Proof:
-    proof = Proof("mine")
+    proof = Proof("storage", "mine")
     for rule in rules:
         proof.add(rule, "passed", "setup")
         proof.add(rule, "passed", "call")

@@ -1,11 +1,11 @@
-"""Test helpers for perdure: probes, expectations, a virtual clock, stores that fail, the storage contract as tests."""
+"""Test helpers for perdure: probes, expectations, a virtual clock, stores that fail, contracts of stores as tests."""
 
 import pytest
 
 pytest.register_assert_rewrite("perdure_testkit._contract")  # before its import, so that failures show their values
 
 from perdure_testkit._clock import VirtualClock  # noqa: E402
-from perdure_testkit._contract import BackendContract, Reopen  # noqa: E402
+from perdure_testkit._contract import BackendContract, Reopen, ReopenSnapshots, SnapshotContract  # noqa: E402
 from perdure_testkit._expectations import expect_dead_letters, expect_events, expect_published  # noqa: E402
 from perdure_testkit._faults import Injected, Operation, every_nth  # noqa: E402
 from perdure_testkit._faulty import FaultyBackend  # noqa: E402
@@ -23,7 +23,9 @@ __all__ = [
     "Outcome",
     "Probe",
     "Reopen",
+    "ReopenSnapshots",
     "Scenario",
+    "SnapshotContract",
     "Stalled",
     "VirtualClock",
     "check_events",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from textwrap import wrap
 
-from perdure_testkit._contract import CLAIMS, BackendContract
+from perdure_testkit._contract import CLAIMS, CONTRACTS
 from perdure_testkit._contract._claims import rules_of
 
 _SHOWN = 20
@@ -14,9 +14,9 @@ _SHOWN = 20
 class Proof:
     """The rules that one test class has run; nothing is proved that has not passed in all of its cases."""
 
-    def __init__(self, contract: str) -> None:
-        self.contract = contract
-        self.rules = {name for name, _ in rules_of(BackendContract)}
+    def __init__(self, contract: str, place: str) -> None:
+        self.place = place
+        self.rules = {name for name, _ in rules_of(CONTRACTS[contract])}
         self.passed: set[str] = set()
         self.failed: set[str] = set()
         self.missed: set[str] = set()
@@ -52,7 +52,7 @@ class Proof:
     def lines(self) -> Iterator[str]:
         """Yield what there is to say; `complete` is said of nothing but all rules."""
         verdict = "FAILED" if self.failed else "complete" if self.proved == self.rules else "partial"
-        yield f"{self.contract}: {verdict}: {len(self.proved)} of {len(self.rules)} rules proved"
+        yield f"{self.place}: {verdict}: {len(self.proved)} of {len(self.rules)} rules proved"
         for (claim, reason), rules in sorted(self.unclaimed.items()):
             says = CLAIMS.get(claim, claim)  # type: ignore[call-overload]
             yield f"  not claimed: {claim} (that {says}), because {reason}; not run for it:"

@@ -28,23 +28,33 @@ class SnapshotStore(ABC):
 
     Raises `StoreClosed` after `close`, `StoreUnavailable` when the store cannot be reached, another `StoreError` when a
     call fails. Nothing is ever reported as absent because reading it failed.
+
+    A store that sees by itself that a snapshot is not what was saved (half of it, or another actor's) raises
+    `DamagedSnapshot` with its number from `newest` and `oldest`, and never passes over it in silence. Who asked goes on
+    with `newest(persistence_id, error.sequence_number - 1)`.
     """
 
     @abstractmethod
     async def save(self, persistence_id: str, sequence_number: int, record: bytes) -> None:
         """Keep a snapshot; when this returns it is durable, and every later read sees it.
 
-        One that is there for this number is replaced. A failed or cancelled save leaves what was there, or the new one,
-        whole.
+        One that is there for this number is replaced, whole or damaged. A failed or cancelled save leaves what was
+        there, or the new one, whole; a cancelled one may go on, but never past a later call for the same id.
         """
 
     @abstractmethod
     async def newest(self, persistence_id: str, at_most: int = MAX_KEY) -> Snapshot | None:
-        """Return the snapshot with the greatest sequence number up to `at_most`, or None if there is none."""
+        """Return the snapshot with the greatest sequence number up to `at_most`, or None if there is none.
+
+        Raises `DamagedSnapshot` when that one cannot be trusted.
+        """
 
     @abstractmethod
     async def oldest(self, persistence_id: str) -> Snapshot | None:
-        """Return the snapshot with the least sequence number, or None if there is none."""
+        """Return the snapshot with the least sequence number, or None if there is none.
+
+        Raises `DamagedSnapshot` when that one cannot be trusted.
+        """
 
     @abstractmethod
     async def delete(self, persistence_id: str, below: int) -> None:

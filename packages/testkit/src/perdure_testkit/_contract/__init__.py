@@ -1,4 +1,4 @@
-"""The storage contract of `perdure.abc` as tests, one rule each."""
+"""The contracts of `perdure.abc` and of `perdure.snapshots` as tests, one rule each."""
 
 import pytest
 
@@ -15,10 +15,15 @@ from perdure_testkit._contract._limits import LimitRules
 from perdure_testkit._contract._model import ModelRules
 from perdure_testkit._contract._openers import OpenerRules, ProcessRules
 from perdure_testkit._contract._reference import ReferenceRules
+from perdure_testkit._contract._snapshot_concurrency import SnapshotConcurrencyRules
+from perdure_testkit._contract._snapshot_isolation import SnapshotIsolationRules
+from perdure_testkit._contract._snapshot_lifetime import SnapshotLifetimeRules
+from perdure_testkit._contract._snapshot_saves import SnapshotSaveRules
+from perdure_testkit._contract._snapshot_stores import ReopenSnapshots, SnapshotStores
 from perdure_testkit._contract._states import StateRules
 from perdure_testkit._contract._stores import Reopen, Stores
 
-__all__ = ["CLAIMS", "BackendContract", "Claim", "Reopen"]
+__all__ = ["CLAIMS", "CONTRACTS", "BackendContract", "Claim", "Reopen", "ReopenSnapshots", "SnapshotContract"]
 
 
 class BackendContract(
@@ -49,3 +54,26 @@ class BackendContract(
     """
 
     pytestmark = pytest.mark.asyncio
+
+
+class SnapshotContract(
+    SnapshotSaveRules,
+    SnapshotIsolationRules,
+    SnapshotConcurrencyRules,
+    SnapshotLifetimeRules,
+    SnapshotStores,
+):
+    """The rules that every snapshot store keeps: subclass it in a test module, with one fixture in the class.
+
+    `snapshots`, async, yields an open and empty `SnapshotStore` and closes it. `reopen`, where data outlive the object,
+    is an async callable that closes the store and returns it opened again; without it, or with a reason in `lacks`,
+    what needs it is not proved, and that is said at the end of the run.
+    """
+
+    pytestmark = pytest.mark.asyncio
+
+
+CONTRACTS: dict[str, type[BackendContract | SnapshotContract]] = {
+    contract.contract: contract for contract in (BackendContract, SnapshotContract)
+}
+"""The contracts by the name that their rules are noted under."""

@@ -25,7 +25,7 @@ class CancellationRules:
             [group] = [append("a", after, b"1", b"2", b"3")]
             whole = WriteGroup((*group.writes, PutState(STATES, "a", b"")), group.expectations)
 
-            await _cancel(lambda groups=[whole]: backend.commit(groups), turns)  # type: ignore[misc]
+            await cancel(lambda groups=[whole]: backend.commit(groups), turns)  # type: ignore[misc]
             [conflict] = await backend.commit(
                 [append("a", after, b"fence")]
             )  # from here on it can no longer be applied
@@ -76,7 +76,7 @@ class CancellationRules:
         for turns in range(_TURNS):
             beside = asyncio.ensure_future(all_answers())
             stale = asyncio.ensure_future(_wait(lambda: backend.commit([append("0", 100, b"")])))
-            await _cancel(lambda: use(backend), turns)
+            await cancel(lambda: use(backend), turns)
 
             assert await backend.collection(EVENTS, "7").get(1) == b"7"
             assert await backend.last("never_written", "a") == 0
@@ -119,7 +119,7 @@ async def _wait(call: Callable[[], Awaitable[object]]) -> object:
     return await call()
 
 
-async def _cancel(call: Callable[[], Awaitable[object]], turns: int) -> None:
+async def cancel(call: Callable[[], Awaitable[object]], turns: int) -> None:
     """Begin a call, cancel it after so many turns of the loop, and wait until its waiter is gone."""
     waiter = asyncio.ensure_future(_wait(call))
     for _ in range(turns):

@@ -7,8 +7,10 @@ that was silently not run.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
-from typing import Any, Literal, TypeAlias, TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar, Literal, TypeAlias, TypeVar
+
+import pytest
 
 T = TypeVar("T")
 
@@ -59,3 +61,39 @@ def rules_of(contract: type) -> Iterator[tuple[str, Any]]:
     for name in dir(contract):
         if name.startswith("test_") and callable(rule := getattr(contract, name)):
             yield name, rule
+
+
+class Claiming:
+    """A class of rules that are held, each, to what its test class claims."""
+
+    lacks: ClassVar[Mapping[Claim, str]] = {}
+    """The claims that are not made, and why."""
+
+    contract: ClassVar[str]
+    """What the rules are those of: a key of `CONTRACTS`."""
+
+    _given: ClassVar[type]
+    """The class with the fixtures that a test class overrides."""
+
+    @pytest.fixture(autouse=True)
+    def _only_what_is_claimed(self, request: pytest.FixtureRequest) -> None:
+        """Note for the summary which rule this is; skip it where a claim that it needs is not made."""
+        note = request.node.user_properties.append
+        place = f"{type(self).__module__}.{type(self).__qualname__}"
+        note(("perdure_rule", f"{self.contract}|{place}|{request.node.originalname}"))
+        for claim in claims_of(request.function):
+            if (reason := self._unclaimed(claim)) is not None:
+                note(("perdure_lacks", f"{claim}|{reason}"))
+                pytest.skip(f"not claimed: {claim}: {reason}")
+
+    def _unclaimed(self, claim: Claim) -> str | None:
+        """Return why a claim is not made or cannot be proved; None where it is to be."""
+        if claim in self.lacks:
+            return self.lacks[claim]
+        fixtures = [fixture for fixture in FIXTURES.get(claim, ()) if hasattr(self._given, fixture)]
+        if not fixtures or any(self._has(fixture) for fixture in fixtures):
+            return None
+        return f"the class has no fixture {' or '.join(f'`{fixture}`' for fixture in fixtures)}"
+
+    def _has(self, fixture: str) -> bool:
+        return inspect.getattr_static(type(self), fixture) is not inspect.getattr_static(self._given, fixture)

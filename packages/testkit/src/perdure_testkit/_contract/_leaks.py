@@ -21,14 +21,16 @@ from perdure_testkit._contract._stores import Reopen
 Belongings: TypeAlias = tuple[set[threading.Thread], "set[asyncio.Task[object]]"]
 
 
-class LeakRules:
-    durability: Durability
-    patience: ClassVar[float]
-
+class Before:
     @pytest_asyncio.fixture
     async def before(self) -> Belongings:
         """Return the threads and tasks that there are before the store is opened."""
         return set(threading.enumerate()), asyncio.all_tasks()
+
+
+class LeakRules(Before):
+    durability: Durability
+    patience: ClassVar[float]
 
     async def test_close_leaves_no_thread(self, before: Belongings, backend: Backend) -> None:
         """When close has returned, the threads of the store end (GAP-29)."""
@@ -36,9 +38,7 @@ class LeakRules:
 
         await backend.close()
 
-        await _soon(
-            self.patience, lambda: {thread for thread in threading.enumerate() if thread.is_alive()} - before[0]
-        )
+        await soon(self.patience, lambda: {thread for thread in threading.enumerate() if thread.is_alive()} - before[0])
 
     async def test_close_leaves_no_task(self, before: Belongings, backend: Backend) -> None:
         """When close has returned, the tasks of the store end (GAP-29)."""
@@ -47,25 +47,25 @@ class LeakRules:
         await backend.close()
 
         own = asyncio.current_task()
-        await _soon(self.patience, lambda: asyncio.all_tasks() - before[1] - {own})
+        await soon(self.patience, lambda: asyncio.all_tasks() - before[1] - {own})
 
     @needs("reopening")
     async def test_close_leaves_no_handle(self, backend: Backend, reopen: Reopen) -> None:
         """However often a store is opened and closed, no file and no socket stays open (GAP-29)."""
-        if _handles() is None:
+        if handles() is None:
             pytest.skip("this system does not tell what a process has open")
         await _use(backend)
         await backend.close()
         backend = await reopen()
         await backend.close()
-        before = _handles()
+        before = handles()
 
         for _ in range(4):
             backend = await reopen()
             await _use(backend)
             await backend.close()
 
-        await _soon(self.patience, lambda: (_handles() or 0) > (before or 0))
+        await soon(self.patience, lambda: (handles() or 0) > (before or 0))
 
     async def test_a_close_that_was_cancelled_can_be_repeated(self, backend: Backend) -> None:
         """Closing again finishes a close that was cancelled (GAP-06, GAP-29)."""
@@ -103,7 +103,7 @@ async def _use(backend: Backend) -> None:
     )
 
 
-async def _soon(patience: float, what_is_left: Callable[[], object]) -> None:
+async def soon(patience: float, what_is_left: Callable[[], object]) -> None:
     """Wait a little until nothing is left."""
     end = asyncio.get_running_loop().time() + min(patience, 5)
     while left := what_is_left():
@@ -111,7 +111,7 @@ async def _soon(patience: float, what_is_left: Callable[[], object]) -> None:
         await asyncio.sleep(0.005)
 
 
-def _handles() -> int | None:
+def handles() -> int | None:
     """Return how many files and sockets this process has open, where the system tells."""
     folder = Path("/proc/self/fd")
     return len(os.listdir(folder)) if folder.is_dir() else None

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Any, ClassVar, TypeAlias
 
@@ -12,7 +11,7 @@ import pytest_asyncio
 
 from perdure import open_backend
 from perdure.abc import Backend, Durability
-from perdure_testkit._contract._claims import FIXTURES, Claim, claims_of
+from perdure_testkit._contract._claims import Claiming
 from perdure_testkit._contract._rival import Rival
 
 Reopen: TypeAlias = Callable[[], Awaitable[Backend]]
@@ -22,16 +21,15 @@ Launch: TypeAlias = Callable[..., Awaitable[Rival]]
 """Starts another process that has the store open, and does there what its arguments say."""
 
 
-def _overridden(fixture: Callable[..., Any]) -> Any:
+def overridden(fixture: Callable[..., Any]) -> Any:
     """Make a fixture, of a type that lets subclasses have one with other parameters in its place."""
     return pytest_asyncio.fixture(fixture)
 
 
-class Stores:
+class Stores(Claiming):
     """What a test class gives: the fixture `url`, or `backend` and perhaps `reopen` and `another`."""
 
-    lacks: ClassVar[Mapping[Claim, str]] = {}
-    """The claims that the backend does not make, and why."""
+    contract = "storage"
 
     durability: Durability = "full"
     """What a `url` is opened with."""
@@ -45,22 +43,12 @@ class Stores:
     patience: ClassVar[float] = 60.0
     """Seconds that something may take which ends at once in a store that works."""
 
-    @pytest.fixture(autouse=True)
-    def _only_what_is_claimed(self, request: pytest.FixtureRequest) -> None:
-        """Note for the summary which rule this is; skip it where a claim that it needs is not made."""
-        note = request.node.user_properties.append
-        note(("perdure_rule", f"{type(self).__module__}.{type(self).__qualname__}|{request.node.originalname}"))
-        for claim in claims_of(request.function):
-            if (reason := self._unclaimed(claim)) is not None:
-                note(("perdure_lacks", f"{claim}|{reason}"))
-                pytest.skip(f"not claimed: {claim}: {reason}")
-
-    @_overridden
+    @overridden
     def url(self) -> str:
         """Return the URL of the store of this test, new and empty; a class that has a URL overrides this."""
         return pytest.fail(f"{type(self).__name__} needs in the class a fixture `backend`, or `url`")
 
-    @_overridden
+    @overridden
     async def reopen(self, url: str) -> AsyncIterator[Reopen]:
         """Return what closes the store and opens it again."""
         async with AsyncExitStack() as opened:
@@ -73,12 +61,12 @@ class Stores:
 
             yield reopen
 
-    @_overridden
+    @overridden
     async def backend(self, reopen: Reopen) -> Backend:
         """Return the store of this test, open, new and empty; a class without a URL overrides this."""
         return await reopen()
 
-    @_overridden
+    @overridden
     async def another(self, url: str) -> AsyncIterator[Reopen]:
         """Return what opens the store once more in this process, beside those that have it open."""
         async with AsyncExitStack() as opened:
@@ -90,7 +78,7 @@ class Stores:
 
             yield another
 
-    @_overridden
+    @overridden
     async def launch(self, url: str) -> AsyncIterator[Launch]:
         """Return what starts another process on the store."""
         async with AsyncExitStack() as launched:
@@ -102,15 +90,5 @@ class Stores:
 
             yield launch
 
-    def _unclaimed(self, claim: Claim) -> str | None:
-        """Return why a claim is not made or cannot be proved; None where it is to be."""
-        if claim in self.lacks:
-            return self.lacks[claim]
-        fixtures = FIXTURES.get(claim, ())
-        if not fixtures or any(_is_overridden(type(self), fixture) for fixture in fixtures):
-            return None
-        return f"the class has no fixture {' or '.join(f'`{fixture}`' for fixture in fixtures)}"
 
-
-def _is_overridden(contract: type, fixture: str) -> bool:
-    return inspect.getattr_static(contract, fixture) is not inspect.getattr_static(Stores, fixture)
+Stores._given = Stores
