@@ -107,12 +107,12 @@ class TestRecords:
         with pytest.raises(RecordError, match="format version 2, unknown to this version of perdure"):
             EventCodec("Robot", [Fact]).decode(b"\x02" + record[1:])
 
-    @pytest.mark.parametrize("flags", [1, 2])
-    def test_reserved_flags_are_refused(self, flags: int) -> None:
-        """A compressed or sealed record is never taken for a plain one."""
+    @pytest.mark.parametrize(("flags", "reason"), [(1, "is no perdure record"), (2, "flags 0x02"), (3, "flags 0x03")])
+    def test_a_plain_record_with_other_flags_is_refused(self, flags: int, reason: str) -> None:
+        """A compressed or sealed record is never taken for a plain one, nor a plain one for such."""
         record = EventCodec("Robot", [Fact]).encode(Stopped(), 1)
 
-        with pytest.raises(RecordError, match="flags"):
+        with pytest.raises(RecordError, match=reason):
             EventCodec("Robot", [Fact]).decode(record[:1] + bytes([flags]) + record[2:])
 
     def test_an_event_of_a_later_schema_is_refused(self) -> None:

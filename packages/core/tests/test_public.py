@@ -105,7 +105,7 @@ def test_all_errors_are_in_the_tree_of_their_module() -> None:
             ["perdure.abc", "perdure.journal", "perdure.snapshots", "perdure.persistence", "perdure.memory"],
         ),
         ("journal", ["perdure.actors", "perdure.persistence", "perdure.snapshots", "perdure.memory"]),
-        ("snapshots", ["perdure.actors", "perdure.persistence", "perdure.journal", "perdure.memory"]),
+        ("snapshots", ["perdure.actors", "perdure.persistence", "perdure.memory"]),
         ("persistence", ["perdure.memory"]),
         ("abc.py", ["perdure.actors", "perdure.journal", "perdure.persistence", "perdure.snapshots", "perdure.memory"]),
         ("errors.py", ["perdure", "msgspec"]),

@@ -1,15 +1,16 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 from perdure import ActorSystem, Full, PersistentActor, every_n_events, never
-from perdure.abc import Backend, DeleteRange, WriteGroup
+from perdure.abc import Backend, WriteGroup
 from perdure.errors import StoreUnavailable
 from perdure.journal import EVENTS, StateCodec
-from perdure.snapshots import SNAPSHOTS, Retention
+from perdure.snapshots import SNAPSHOTS, Compact
 from perdure_testkit import FaultyBackend
 
 from .tapes import MutatingTape, Number, PureTape, Read, Write, Written, keys, stored_as
@@ -25,7 +26,7 @@ class Counted(PureTape):
         return (*state, event.value)
 
 
-def full(n: int, keep: int = 2, *, compact: bool = False, kind: Any = PureTape) -> Any:
+def full(n: int, keep: int = 2, *, compact: Compact = False, kind: Any = PureTape) -> Any:
     return stored_as(kind, Full(snapshot=every_n_events(n), keep_snapshots=keep, compact=compact))
 
 
@@ -157,7 +158,7 @@ async def test_a_policy_that_raises_does_not_fail_the_persist(
 ) -> None:
     """The event is durable, whatever happens afterwards (W-19)."""
 
-    def broken(sequence_number: int) -> bool:
+    def broken(sequence_number: int, state: object, event: object) -> bool:
         raise ZeroDivisionError("policy")
 
     async with ActorSystem(store=store) as system:
@@ -166,7 +167,7 @@ async def test_a_policy_that_raises_does_not_fail_the_persist(
         number = await ref.ask(Write((1,)))
 
         assert (number, await ref.ask(Read())) == (1, [1])
-    assert "Tape/a: no snapshot at 1" in caplog.text
+    assert "Tape/a: no snapshot at 1: policy" in caplog.text
 
 
 async def test_a_state_that_cannot_be_encoded_does_not_fail_the_persist(
@@ -263,15 +264,41 @@ async def test_compaction_waits_until_so_many_snapshots_are_there(store: FaultyB
     assert (await keys(store, SNAPSHOTS), await keys(store)) == ([2], [1, 2, 3])
 
 
-async def test_a_snapshot_and_its_compaction_are_one_group(store: FaultyBackend) -> None:
+async def test_events_are_removed_when_their_snapshot_is_durable(store: FaultyBackend) -> None:
     """No moment exists at which the events are gone and the snapshot is not there (W-20, W-25, AVE-22)."""
     groups = noted(store)
 
     await live(store, full(1, keep=1, compact=True), (1,))
 
-    assert [[type(write).__name__ for write in group.writes] for group in groups if is_snapshot([group])] == [
-        ["Put", "DeleteRange", "DeleteRange"]
-    ]
+    writes = [(type(write).__name__, write.collection) for group in groups for write in group.writes]  # type: ignore[union-attr]
+    assert writes == [("Put", EVENTS), ("Put", SNAPSHOTS), ("DeleteRange", SNAPSHOTS), ("DeleteRange", EVENTS)]
+
+
+@pytest.mark.parametrize("steps", range(12))
+@pytest.mark.parametrize("compact", [True, "archive"])
+async def test_a_crash_at_any_step_leaves_an_actor_that_recovers(
+    store: FaultyBackend, steps: int, compact: Any
+) -> None:
+    """After so many commits nothing is written any more, as after a kill: what was acknowledged is there (AVE-22)."""
+    tape = full(2, keep=1, compact=compact)
+    acknowledged = []
+    commits = 0
+
+    def is_after_the_crash(groups: list[WriteGroup]) -> bool:
+        nonlocal commits
+        commits += 1
+        return commits > steps
+
+    async with ActorSystem(store=store) as system:
+        store.reject("commit", DOWN, when=is_after_the_crash)
+        for value in range(5):
+            with suppress(StoreUnavailable):
+                await system.ref(tape, "a").ask(Write((value,)))
+                acknowledged.append(value)
+            await asyncio.sleep(0.001)
+    store.heal()
+
+    assert await live(store, tape) == acknowledged
 
 
 async def test_a_failed_compaction_is_made_up_by_the_next(store: FaultyBackend) -> None:
@@ -288,19 +315,6 @@ async def test_a_failed_compaction_is_made_up_by_the_next(store: FaultyBackend) 
         await ref.ask(Write((3,)))
 
     assert (await keys(store), await live(store, tape)) == ([3], [1, 2, 3])
-
-
-def test_retention_removes_nothing_before_it_knows_of_enough_snapshots() -> None:
-    """Snapshots that failed do not count: only what is durable makes another superfluous (AVE-22)."""
-    retention = Retention("Tape/a", 2, EVENTS)
-
-    first = retention.writes(10, b"")
-    second = retention.writes(20, b"")  # the first was never saved
-    retention.saved(20)
-    third = retention.writes(30, b"")
-
-    removed = [[write.stop for write in writes if isinstance(write, DeleteRange)] for writes in (first, second, third)]
-    assert removed == [[], [], [20, 20]]
 
 
 @pytest.mark.parametrize("n", [0, -1])

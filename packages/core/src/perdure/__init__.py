@@ -20,9 +20,21 @@ from perdure.actors import (
     run,
 )
 from perdure.errors import PerdureError, Rejected
-from perdure.journal import Event
-from perdure.persistence import ActorSystem, Full, Light, Numbered, PersistentActor
-from perdure.snapshots import every_n_events, never
+from perdure.journal import Compression, Event
+from perdure.persistence import (
+    ActorSystem,
+    Full,
+    Light,
+    Numbered,
+    PersistentActor,
+    Recovery,
+    RecoveryFellBack,
+    Replayed,
+    SnapshotFailed,
+    SnapshotSaved,
+    replay,
+)
+from perdure.snapshots import every, every_n_bytes, every_n_events, never, on_stop
 
 __all__ = [
     "Actor",
@@ -30,6 +42,7 @@ __all__ = [
     "ActorSystem",
     "Backoff",
     "Clock",
+    "Compression",
     "Context",
     "Escalate",
     "Event",
@@ -42,16 +55,25 @@ __all__ = [
     "Numbered",
     "PerdureError",
     "PersistentActor",
+    "Recovery",
+    "RecoveryFellBack",
     "Rejected",
+    "Replayed",
     "Restart",
     "Resume",
+    "SnapshotFailed",
+    "SnapshotSaved",
     "Stop",
     "SystemClock",
     "Terminated",
     "abc",
     "errors",
+    "every",
+    "every_n_bytes",
     "every_n_events",
     "never",
+    "on_stop",
     "open_backend",
+    "replay",
     "run",
 ]

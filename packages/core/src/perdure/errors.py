@@ -18,6 +18,7 @@ PerdureError
 ├── ConflictError             another writer was first: reload and decide again
 ├── CorruptionError           a stored record cannot be trusted: restore it
 │   └── DamagedSnapshot       a snapshot cannot be trusted: older ones may be, and the events are
+├── EventsNeeded              events that no snapshot covers are to be removed: save one first
 ├── EventsRemoved             a log that is followed does not reach back so far: begin later
 ├── EventTypeError            an actor persists or meets an event type that it does not declare
 ├── InvalidIdentifier         a name or an id that no store can hold: choose another
@@ -242,6 +243,23 @@ class CorruptionError(PerdureError):
 
 class DamagedSnapshot(CorruptionError):
     """What is stored for a snapshot is not what was saved. Those with lesser sequence numbers may be whole."""
+
+
+class EventsNeeded(PerdureError):
+    """The events up to `to` are to be removed, and the actor could be recovered without those up to `covered` only."""
+
+    def __init__(self, persistence_id: str, to: int, covered: int) -> None:
+        super().__init__(persistence_id, to, covered)
+        self.persistence_id = persistence_id
+        self.to = to
+        self.covered = covered
+
+    def __str__(self) -> str:
+        have = f"covers those up to {self.covered} only" if self.covered else "is there"
+        return (
+            f"{self.persistence_id}: the events up to {self.to} cannot be removed, for "
+            f"{'the newest snapshot' if self.covered else 'no snapshot'} {have}: await save_snapshot() first"
+        )
 
 
 class EventsRemoved(PerdureError):

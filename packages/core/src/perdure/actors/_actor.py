@@ -71,6 +71,9 @@ class Actor:
     async def _prepare(self, context: Context) -> None:
         """Make a new instance ready, before `started`: the floor above recovers durable state here."""
 
+    def _put_away(self) -> None:
+        """Part with an instance that stops or is put away, after its last hook: the floor above takes a snapshot."""
+
     def _receive(self, message: Any, context: Context) -> Coroutine[Any, Any, Any]:
         """Return the coroutine that handles one message."""
         return self.handle(message, context)

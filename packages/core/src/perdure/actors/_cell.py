@@ -614,6 +614,8 @@ class Cell:
             if isinstance(error, asyncio.CancelledError) and _is_cancelled():
                 raise
             _log.error("%s failed while %s", self.path, hook, exc_info=error)
+        if hook == "stopping":
+            actor._put_away()
         await self._give_up_belongings()  # the hook may have made new ones
 
     async def _give_up_belongings(self) -> None:
@@ -655,7 +657,9 @@ class Cell:
         if self.closed:  # it was left to itself, and has come to its end after all
             return
         self.closed = True
-        self._actor = None
+        if self._actor is not None:
+            self._actor._put_away()
+            self._actor = None
         self._task = None
         if self._deadline is not None:
             self._deadline[1].cancel()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Any, TypeAlias
+from typing import Any
 
 import msgspec
 
@@ -35,33 +35,37 @@ class Terminated(Message[None]):
     error: BaseException | None = None
 
 
-class Started(msgspec.Struct, frozen=True):
+class SystemEvent(msgspec.Struct, frozen=True):
+    """Something that a system says of its actors: one of those below, or of those that the floor above adds."""
+
+
+class Started(SystemEvent, frozen=True):
     """An actor has its first instance."""
 
     ref: ActorRef
 
 
-class Restarted(msgspec.Struct, frozen=True):
+class Restarted(SystemEvent, frozen=True):
     """An actor has a new instance, after this error."""
 
     ref: ActorRef
     error: BaseException
 
 
-class Failed(msgspec.Struct, frozen=True):
+class Failed(SystemEvent, frozen=True):
     """A handler, a start or a recovery raised this, or a handler reported it and went on."""
 
     ref: ActorRef
     error: BaseException
 
 
-class Passivated(msgspec.Struct, frozen=True):
+class Passivated(SystemEvent, frozen=True):
     """An idle actor was put away; its next message brings it back."""
 
     ref: ActorRef
 
 
-class Stopped(msgspec.Struct, frozen=True):
+class Stopped(SystemEvent, frozen=True):
     """An actor is over."""
 
     ref: ActorRef
@@ -69,13 +73,10 @@ class Stopped(msgspec.Struct, frozen=True):
     error: BaseException | None = None
 
 
-class DeadLetter(msgspec.Struct, frozen=True):
+class DeadLetter(SystemEvent, frozen=True):
     """A message that was not handled, and why. Its sender has the reason as well, if it waits for anything."""
 
     message: Message[Any]
     path: str
     sender: ActorRef | None
     reason: str
-
-
-SystemEvent: TypeAlias = Started | Restarted | Failed | Passivated | Stopped | DeadLetter

@@ -1,19 +1,26 @@
 """Event logs: what is stored, in which bytes, and how many writers share a sync."""
 
+from perdure.journal._archive import Archive, CollectionArchive
 from perdure.journal._codec import EventCodec, StateCodec
+from perdure.journal._compression import Compression
 from perdure.journal._event import Event
 from perdure.journal._journal import EVENTS, Journal
-from perdure.journal._record import Format, RecordError
+from perdure.journal._record import Format, RecordError, compressed, timestamp_of
 from perdure.journal._tags import metadata_of, tags_of
 
 __all__ = [
     "EVENTS",
+    "Archive",
+    "CollectionArchive",
+    "Compression",
     "Event",
     "EventCodec",
     "Format",
     "Journal",
     "RecordError",
     "StateCodec",
+    "compressed",
     "metadata_of",
     "tags_of",
+    "timestamp_of",
 ]

@@ -7,22 +7,17 @@ second, so a log never forks.
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Sequence
-from typing import ClassVar
 
-from perdure.abc import MAX_KEY, Backend, Conflict, Entry, LastKey, Page, Put, Write, WriteGroup
+from perdure.abc import MAX_KEY, Backend, Conflict, DeleteRange, Entry, LastKey, Put, Write, WriteGroup
 from perdure.journal._commit import CommitQueue
+from perdure.journal._pages import pages
 
 EVENTS = "events"
 
 
 class Journal:
     """Appends to and reads event logs; shares one commit queue among all writers."""
-
-    _PAGE: ClassVar[int] = 512
-    _PAGE_BYTES: ClassVar[int] = 4 * 1024 * 1024
 
     def __init__(self, backend: Backend, *, max_record_bytes: int = 16 * 1024 * 1024) -> None:
         self.backend = backend
@@ -71,40 +66,14 @@ class Journal:
         """Write a group that expects nothing, durably."""
         await self._queue.submit(WriteGroup(tuple(writes)), size)
 
-    async def pages(self, persistence_id: str, start: int) -> AsyncGenerator[list[Entry], None]:
-        """Yield the log from a sequence number on, in pages.
+    async def remove(self, persistence_id: str, below: int) -> None:
+        """Remove the events below a sequence number durably."""
+        await self.write((DeleteRange(EVENTS, persistence_id, 1, below),), 0)
 
-        From the second page on, two are being read while one is used. One would not do: a reading thread begins when it
-        has the interpreter lock, which it does not get before the page in hand is done with.
-        """
-        entries, more = await self._page(persistence_id, start)
-        ahead: deque[tuple[int, asyncio.Future[Page]]] = deque()
-        try:
-            while more:
-                start = entries[-1].key + 1
-                if ahead and ahead[0][0] != start:  # the last page was cut at its bytes
-                    self._give_up(ahead)
-                while len(ahead) < 2:
-                    following = ahead[-1][0] + self._PAGE if ahead else start
-                    ahead.append((following, asyncio.ensure_future(self._page(persistence_id, following))))
-                yield entries
-                entries, more = await ahead.popleft()[1]
-            yield entries
-        finally:
-            self._give_up(ahead)
-
-    def _give_up(self, ahead: deque[tuple[int, asyncio.Future[Page]]]) -> None:
-        """Cancel reads that turned out not to be wanted, and do not complain of their failures."""
-        while ahead:
-            _, page = ahead.popleft()
-            if not page.cancel() and not page.cancelled():
-                page.exception()
+    def pages(self, persistence_id: str, start: int = 1, stop: int = MAX_KEY + 1) -> AsyncGenerator[list[Entry], None]:
+        """Yield the log from a sequence number on, up to another and without it, in pages."""
+        return pages(self.backend, EVENTS, persistence_id, start, stop)
 
     async def close(self) -> None:
         """Settle what was submitted and refuse the rest."""
         await self._queue.close()
-
-    def _page(self, persistence_id: str, start: int) -> Awaitable[Page]:
-        return self.backend.page(
-            EVENTS, persistence_id, start, MAX_KEY + 1, limit=self._PAGE, max_bytes=self._PAGE_BYTES
-        )

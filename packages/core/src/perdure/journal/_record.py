@@ -3,9 +3,12 @@
 MessagePack, the default::
 
     byte 0      format version, 1
-    byte 1      flags: 1 compressed, 2 sealed; both reserved, and refused by this version
+    byte 1      flags: 1 compressed, 2 sealed; the latter is reserved, and refused by this version
     bytes 2-5   CRC-32 (zlib) of all that follows, big-endian
     bytes 6-    a MessagePack array: manifest, schema version, timestamp, payload, metadata or nil
+
+Compressed, as large snapshots are, the array is replaced by one byte for the algorithm (1 zstd, 2 gzip), its size in
+four bytes, big-endian, and its compressed bytes.
 
 JSON, for people who query the table with SQL, is one JSON object, known by its first byte::
 
@@ -23,10 +26,13 @@ from zlib import crc32
 
 import msgspec
 
+from perdure.journal._compression import Compression, CompressionError, decompress
+
 P = TypeVar("P")
 Format: TypeAlias = Literal["msgpack", "json"]
 
 _HEADER = b"\x01\x00"
+_COMPRESSED = b"\x01\x01"
 _JSON_START = b'{"crc":"'
 _JSON_BODY = len(_JSON_START) + 10  # eight digits, a quote and a comma
 
@@ -99,19 +105,29 @@ PAYLOAD_ENCODERS: dict[Format, Callable[[object], bytes]] = {"msgpack": _encode_
 ENCODERS: dict[Format, Encode] = {"msgpack": encode_msgpack, "json": encode_json}
 
 
+def compressed(record: bytes, compression: Compression) -> bytes:
+    """Return a MessagePack record with its body compressed, where that is worth it; others as they are."""
+    body = compression.compress(record[6:]) if record[:2] == _HEADER else None
+    return record if body is None else _COMPRESSED + crc32(body).to_bytes(4, "big") + body
+
+
 def decode(data: bytes) -> tuple[Record, Format]:
     """Return a record and the format of its payload. Raises `RecordError`."""
-    if data[:2] == _HEADER:
-        body = intact_body(data)
-        if body is None:
+    if data[:2] in (_HEADER, _COMPRESSED):
+        if crc32(body := data[6:]) != int.from_bytes(data[2:6], "big"):
             raise RecordError("the checksum does not match: the record is damaged")
         try:
-            return _decode_msgpack(body), "msgpack"
-        except msgspec.MsgspecError as error:
+            return _decode_msgpack(decompress(body) if data[:2] == _COMPRESSED else body), "msgpack"
+        except (msgspec.MsgspecError, CompressionError) as error:
             raise RecordError(f"the record is no perdure record: {error}") from error
     if data[:1] == b"{":
         return _read_json(data), "json"
     raise RecordError(_why_unknown(data))
+
+
+def timestamp_of(record: bytes) -> int:
+    """Return when a record was made, in microseconds since 1970. Raises `RecordError`."""
+    return decode(record)[0].timestamp
 
 
 def intact_body(data: bytes) -> bytes | None:

@@ -2,7 +2,23 @@
 
 from perdure.persistence._actor import PersistentActor
 from perdure.persistence._following import Numbered
+from perdure.persistence._notices import RecoveryFellBack, SnapshotFailed, SnapshotSaved
+from perdure.persistence._recovery import Recovery
+from perdure.persistence._replay import Replayed, replay
 from perdure.persistence._strategy import Full, Light, Strategy
 from perdure.persistence._system import ActorSystem
 
-__all__ = ["ActorSystem", "Full", "Light", "Numbered", "PersistentActor", "Strategy"]
+__all__ = [
+    "ActorSystem",
+    "Full",
+    "Light",
+    "Numbered",
+    "PersistentActor",
+    "Recovery",
+    "RecoveryFellBack",
+    "Replayed",
+    "SnapshotFailed",
+    "SnapshotSaved",
+    "Strategy",
+    "replay",
+]

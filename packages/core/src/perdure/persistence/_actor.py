@@ -9,7 +9,7 @@ from perdure.journal import Event
 from perdure.persistence._entity import Entity
 from perdure.persistence._following import FollowingEvents
 from perdure.persistence._recovering import Recovering
-from perdure.persistence._recovery import recover
+from perdure.persistence._recovery import Recovery, recover
 from perdure.persistence._stores import Stores
 from perdure.persistence._strategy import Full, Strategy
 
@@ -26,6 +26,9 @@ class PersistentActor(Recovering[S, Entity], Generic[S, E]):
 
     strategy: ClassVar[Strategy] = Full()
     """What is stored with each event."""
+
+    recovery: ClassVar[Recovery] = Recovery()
+    """From what an actor is recovered."""
 
     def apply(self, state: S, event: E, /) -> S | None:
         """Return the state after `event`; or change `state` in place and return None.
@@ -59,6 +62,22 @@ class PersistentActor(Recovering[S, Entity], Generic[S, E]):
         entity = self._durable()
         return entity.persist(self.apply, events, self.tags if entity.definition.tagged else None)
 
+    async def save_snapshot(self) -> None:
+        """Store a snapshot of the present state; when this returns it is durable.
+
+        Nothing is stored before the first event, or by `Light`, which stores the state with each event. Raises
+        `StateUnknown`, `EventTypeError` for a state that cannot be encoded, `RecordTooLarge`, `StoreError`.
+        """
+        await self._durable().save_snapshot()
+
+    async def delete_events(self, to: int) -> None:
+        """Remove durably the events with a sequence number up to `to`; nothing if it is 0 or less.
+
+        The event of the newest snapshot stays, as the head of the log, and where `compact` is "archive" the events are
+        archived. Raises `EventsNeeded`, and removes nothing, when no readable snapshot covers them.
+        """
+        await self._durable().delete_events(to)
+
     @classmethod
     def _head(cls, persistence_id: str, stores: Stores) -> Entity:
         return Entity(persistence_id, stores.definition(cls), stores)
@@ -68,4 +87,8 @@ class PersistentActor(Recovering[S, Entity], Generic[S, E]):
         return stores.followers.follow(persistence_id, after, capacity, stores.journal, stores.definition(cls).events)
 
     async def _recover(self, stores: Stores) -> None:
-        await recover(self._durable(), stores, self._initial, self.apply)
+        await recover(self._durable(), stores, self._initial, self.apply, self.recovery)
+
+    def _put_away(self) -> None:
+        if self._entity is not None:
+            self._entity.leave()

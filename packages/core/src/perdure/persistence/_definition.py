@@ -16,8 +16,7 @@ import msgspec
 
 from perdure.errors import EventTypeError
 from perdure.journal import Event, EventCodec, Format, StateCodec
-from perdure.persistence._strategy import Full, Strategy
-from perdure.snapshots import SnapshotPolicy, never
+from perdure.persistence._strategy import Strategy
 
 if TYPE_CHECKING:
     from perdure.persistence._actor import PersistentActor
@@ -32,7 +31,7 @@ _immutable: dict[type, bool] = {}
 class Definition:
     """The codecs and the strategy of one actor type, shared by all its actors in a system."""
 
-    __slots__ = ("events", "snapshot_policy", "states", "strategy", "tagged")
+    __slots__ = ("events", "states", "strategy", "tagged")
 
     def __init__(self, actor_type: type[PersistentActor[Any, Any]], write: Format) -> None:
         from perdure.persistence._actor import PersistentActor
@@ -41,9 +40,6 @@ class Definition:
         name = actor_type.type_name
         self.strategy: Strategy = actor_type.strategy
         self.tagged = actor_type.tags is not PersistentActor.tags
-        self.snapshot_policy: SnapshotPolicy | None = None
-        if isinstance(self.strategy, Full) and self.strategy.snapshot is not never:
-            self.snapshot_policy = self.strategy.snapshot
         self.events = EventCodec(name, _event_types(actor_type, events), write)
         self.states: StateCodec[Any] = StateCodec(name, state_type, write)
 

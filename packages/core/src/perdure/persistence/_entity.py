@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from perdure.abc import DeleteRange, PutState, Write
-from perdure.errors import ApplyError, InvalidTag
-from perdure.journal import EVENTS, Event, metadata_of
+from perdure.errors import ApplyError, EventsNeeded, InvalidTag
+from perdure.journal import EVENTS, Event, RecordError, metadata_of
 from perdure.persistence._definition import Definition, is_immutable
 from perdure.persistence._following import Followers
 from perdure.persistence._head import Head
 from perdure.persistence._stores import Stores
-from perdure.persistence._strategy import Full
-from perdure.snapshots import Retention, SnapshotPolicy
-
-_log = logging.getLogger("perdure.persistence")
+from perdure.snapshots import Snapshots
 
 STATES = "states"
 
@@ -27,15 +23,13 @@ Tags = Callable[[Any], object]
 class Entity(Head):
     """A persistence id with its state in memory, the fold of the first `sequence_number` events of its log."""
 
-    __slots__ = ("definition", "retention")
+    __slots__ = ("definition", "snapshots")
 
     def __init__(self, persistence_id: str, definition: Definition, stores: Stores) -> None:
         super().__init__(persistence_id, stores)
         self.definition = definition
-        self.retention: Retention | None = None
-        if isinstance(definition.strategy, Full):
-            compact = EVENTS if definition.strategy.compact else None
-            self.retention = Retention(persistence_id, definition.strategy.keep_snapshots, compact)
+        shelf = stores.shelf(definition)
+        self.snapshots = None if shelf is None else Snapshots(persistence_id, shelf)
 
     @property
     def _audience(self) -> Followers:
@@ -50,8 +44,9 @@ class Entity(Head):
         records = [self._encode(event, timestamp, tags) for event in events]
         state = self._fold(apply, events)
         number = self.sequence_number + len(events)
+        stored = sum(map(len, records))
         with self:
-            also, size = self._state_writes(state, number, timestamp) if self.retention is None else ((), 0)
+            also, size = self._state_writes(state, number, timestamp) if self.snapshots is None else ((), 0)
             appending = self.journal.append(self.persistence_id, self.sequence_number, records, also, size)
             del records, also  # what waits for the disk in thousands is to be small
             self._check_won(await appending)
@@ -60,8 +55,8 @@ class Entity(Head):
         self.sequence_number = number
         if self._stores.followers:
             self._stores.followers.tell(self.persistence_id, first_number, events)
-        if self.definition.snapshot_policy is not None:
-            self._snapshot_if_due(self.definition.snapshot_policy, first_number)
+        if self.snapshots is not None:
+            self._snapshot_if_due(self.snapshots, first_number, events, stored)
 
     def _encode(self, event: Event, timestamp: int, tags: Tags | None) -> bytes:
         metadata = self._metadata(event, tags) if tags is not None else None
@@ -99,28 +94,56 @@ class Entity(Head):
         self._check_size(record, "the state")
         return record
 
-    def _snapshot_if_due(self, policy: SnapshotPolicy, first_number: int) -> None:
+    def _snapshot_if_due(self, snapshots: Snapshots, first_number: int, events: Sequence[Event], stored: int) -> None:
         """Ask the policy once for each new event; encode at most one state now, and store it in the background."""
         try:
-            due = policy(first_number)
-            for number in range(first_number + 1, self.sequence_number + 1):
-                due = policy(number) or due
-            if not due:
-                return
-            record = self._encode_state(self._state, self.sequence_number, self._stores.timestamp())
+            if snapshots.due(self._state, first_number, events, stored):
+                snapshots.save_soon(self.sequence_number, self._encode_snapshot())
         except Exception as error:
-            _log.error("%s: no snapshot at %d: %s", self.persistence_id, self.sequence_number, error)
-        else:
-            self._stores.in_background(self._save(self.sequence_number, record))
+            snapshots.failed(self.sequence_number, f"no snapshot at {self.sequence_number}", error)
 
-    async def _save(self, number: int, record: bytes) -> None:
-        assert self.retention is not None
+    def leave(self) -> None:
+        """Take the snapshot that is due when the actor ends."""
+        snapshots = self.snapshots
+        if snapshots is None or self.in_doubt or not snapshots.due_on_stop(self.sequence_number):
+            return
         try:
-            await self.journal.write(self.retention.writes(number, record), len(record))
+            snapshots.save_soon(self.sequence_number, self._encode_snapshot())
         except Exception as error:
-            _log.error("%s: the snapshot at %d was not saved: %s", self.persistence_id, number, error)
+            snapshots.failed(self.sequence_number, f"no snapshot at {self.sequence_number}", error)
+
+    async def save_snapshot(self) -> None:
+        """Store a snapshot of the present state durably."""
+        if self.snapshots is not None and self.sequence_number:
+            await self.snapshots.save(self.sequence_number, self._encode_snapshot())
+
+    async def delete_events(self, to: int) -> None:
+        """Remove the events up to a number that are not needed to recover the actor."""
+        if to < 1:
+            return
+        covered = await self._covered()
+        if covered < to:
+            raise EventsNeeded(self.persistence_id, to, covered)
+        below = min(to + 1, covered)  # the event at the snapshot's own number stays
+        if self.snapshots is not None:
+            await self.snapshots.remove_events(below)
         else:
-            self.retention.saved(number)
+            await self.journal.remove(self.persistence_id, below)
+
+    async def _covered(self) -> int:
+        """Return the number of the last event without which the actor can be recovered."""
+        if self.snapshots is None:
+            return self.sequence_number
+        snapshot = await self._stores.snapshots.newest(self.persistence_id)
+        if snapshot is None:
+            return 0
+        try:
+            return self.definition.states.decode(snapshot.record)[1]
+        except RecordError:
+            return 0
+
+    def _encode_snapshot(self) -> bytes:
+        return self._encode_state(self.state, self.sequence_number, self._stores.timestamp())
 
 
 def applied(apply: Apply, state: Any, event: Any, persistence_id: str) -> Any:

@@ -1,8 +1,9 @@
 """How an actor's state is read from the store.
 
 A recovery starts from a *base*: with `Full` the newest snapshot that can be read, older ones, then the initial state;
-with `Light` the stored state, then the same. From there the log is read in pages and folded. A base that cannot be read
-is reported, never silent, and the next one is tried; when none is left, the first reason is the error.
+with `Light` the stored state, then the same. From there the log is read in pages and folded; where it was moved to an
+archive, that is read before it. A base that cannot be read is reported, never silent, and the next one is tried; when
+none is left, the first reason is the error.
 
 The page is read from the base's own sequence number on: that event is never removed, so if it is missing, the log
 has lost its tail, and going on from an older base would hide the loss.
@@ -16,52 +17,211 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from contextlib import aclosing
 from typing import Any, NamedTuple
 
+import msgspec
+
 from perdure.abc import MAX_KEY, Entry
 from perdure.errors import ApplyError, CorruptionError
-from perdure.journal import RecordError
+from perdure.journal import EVENTS, RecordError, timestamp_of
+from perdure.persistence._definition import Definition
 from perdure.persistence._entity import STATES, Apply, Entity, applied
+from perdure.persistence._notices import RecoveryFellBack
 from perdure.persistence._stores import Stores
 from perdure.persistence._strategy import Light
-from perdure.snapshots import SNAPSHOTS
 
 _log = logging.getLogger("perdure.persistence")
 
 
-class _Base(NamedTuple):
+class Recovery(msgspec.Struct, frozen=True, kw_only=True):
+    """How an actor type is recovered.
+
+    With `snapshots=False` from its events alone, as after a change of `apply` that old snapshots do not know of; with
+    `snapshots_to` from no snapshot of a later sequence number. What `Light` stores with each event is then left aside
+    as well. Events that compaction has removed are not there to be read.
+    """
+
+    snapshots: bool = True
+    snapshots_to: int = MAX_KEY
+
+    def __post_init__(self) -> None:
+        if self.snapshots_to < 1:
+            raise ValueError(f"snapshots_to is a sequence number, 1 or more, not {self.snapshots_to}")
+
+    def admits(self, sequence_number: int) -> bool:
+        """Tell whether a state with so many events in it may be a base."""
+        return self.snapshots and sequence_number <= self.snapshots_to
+
+
+class Base(NamedTuple):
+    """A state from which events are folded on, and the number of the last event in it."""
+
     state: Any
     number: int
     is_snapshot: bool = False
 
 
-async def recover(entity: Entity, stores: Stores, initial: Callable[[], Any], apply: Apply) -> None:
-    """Bring an entity to the end of its log, or leave it as it is.
+class Reading:
+    """One actor's state as its store has it, up to an event or a time."""
 
-    Raises `CorruptionError` naming the sequence number for a gap, a record that cannot be read, or an event that
-    `apply` refuses; `StoreError` when the store cannot be read. At most so many recoveries run at a time as the
-    system allows.
-    """
-    async with stores.recoveries:
-        await entity.journal.settled(entity.persistence_id)
-        try:
-            await _recover(entity, stores, initial, apply)
-        except CorruptionError:  # or another process has compacted what was being read: real damage is still there
-            await _recover(entity, stores, initial, apply)
+    def __init__(
+        self,
+        persistence_id: str,
+        definition: Definition,
+        stores: Stores,
+        initial: Callable[[], Any],
+        apply: Apply,
+        recovery: Recovery,
+        *,
+        to: int = MAX_KEY,
+        before: int | None = None,
+    ) -> None:
+        """Read the events up to the number `to`, and of those the ones until the first that is later than `before`."""
+        self.persistence_id = persistence_id
+        self.base = Base(None, 0)
+        self.state: Any = None
+        self.number = 0
+        self.last_record: bytes | None = None
+        self._definition = definition
+        self._stores = stores
+        self._initial = initial
+        self._apply = apply
+        self._recovery = recovery
+        self._to = to
+        self._before = before
+        self._problems: list[CorruptionError] = []
 
+    async def read(self) -> None:
+        """Set `state` and `number`, the `base` that they were reached from, and the last record that was folded.
 
-async def _recover(entity: Entity, stores: Stores, initial: Callable[[], Any], apply: Apply) -> None:
-    problems: list[CorruptionError] = []
-    async with aclosing(_bases(entity, stores, initial, problems)) as bases:
-        async for base in bases:
-            try:
-                state, number = await _replay(entity, base, apply)
-            except _NoStart as gap:
-                problems.append(gap.error)
-                continue
-            if base.is_snapshot and entity.retention is not None:
-                entity.retention.found(base.number)
-            entity.become(state, number)
+        Raises `CorruptionError` naming the sequence number for a gap, a record that cannot be read, or an event that
+        `apply` refuses; `StoreError` when the store cannot be read.
+        """
+        async with aclosing(self._bases()) as bases:
+            async for base in bases:
+                try:
+                    await self._replay(base)
+                except _NoStart as gap:
+                    self._problems.append(gap.error)
+                else:
+                    return
+        raise self._problems[0]
+
+    async def _bases(self) -> AsyncGenerator[Base, None]:
+        """Yield the states from which to fold on, the best first, and note those that cannot be read."""
+        light = isinstance(self._definition.strategy, Light)
+        if light:
+            async for base in self._stored_state():
+                yield base
+        async for base in self._snapshots():
+            yield base
+        yield Base(self._initial(), 0)
+        if not light:  # the actor may have been `Light` in an earlier life, and compacted
+            async for base in self._stored_state():
+                yield base
+
+    async def _stored_state(self) -> AsyncIterator[Base]:
+        version, record = await self._stores.backend.read_state(STATES, self.persistence_id)
+        if record is None:
             return
-    raise problems[0]
+        try:
+            state, number = self._definition.states.decode(record)
+        except RecordError as error:
+            self._report(0, f"the stored state, version {version}, cannot be used: {error}")
+        else:
+            if number <= self._to and self._recovery.admits(number) and not self._is_too_late(record):
+                yield Base(state, number)
+
+    async def _snapshots(self) -> AsyncIterator[Base]:
+        at_most = min(self._to, self._recovery.snapshots_to)
+        while self._recovery.snapshots and at_most > 0:
+            try:
+                snapshot = await self._stores.snapshots.newest(self.persistence_id, at_most)
+                if snapshot is None:
+                    return
+                at_most = snapshot.sequence_number
+                state, number = self._definition.states.decode(snapshot.record)
+                if number != at_most:
+                    raise RecordError(f"it says that it covers {number}")
+            except CorruptionError as error:  # the store itself has noticed
+                at_most = error.sequence_number
+                self._report(at_most, f"the snapshot cannot be used: {error.reason}")
+            except RecordError as error:
+                self._report(at_most, f"the snapshot cannot be used: {error}")
+            else:
+                if not self._is_too_late(snapshot.record):
+                    yield Base(state, number, is_snapshot=True)
+            at_most -= 1
+
+    def _is_too_late(self, record: bytes) -> bool:
+        return self._before is not None and timestamp_of(record) > self._before
+
+    def _report(self, number: int, reason: str) -> None:
+        error = CorruptionError(self.persistence_id, number, reason)
+        self._problems.append(error)
+        self._stores.publish(RecoveryFellBack(self.persistence_id, number, reason))
+        _log.warning("%s; recovering without it", error)
+
+    async def _replay(self, base: Base) -> None:
+        """Fold the events after a base."""
+        state, number = base.state, base.number
+        ended = False
+        first = True
+        async with aclosing(self._log(max(1, number))) as pages:
+            async for entries in pages:
+                if first:
+                    entries = self._after(base, entries)
+                    first = False
+                else:
+                    await asyncio.sleep(0)  # let others run between pages
+                if self._before is not None:
+                    early = [entry for entry in entries if not ended and not (ended := self._is_too_late(entry.value))]
+                    entries = early
+                state, number = fold(self._definition, self.persistence_id, state, number, entries, self._apply)
+                if entries:
+                    self.last_record = entries[-1].value
+                if ended:
+                    break
+        if number < self._to < MAX_KEY:
+            await self._check_end(number)
+        self.base, self.state, self.number = base, state, number
+
+    async def _check_end(self, number: int) -> None:
+        """Check that the log ends at a number, where more of it was asked for."""
+        page = await self._stores.backend.page(
+            EVENTS, self.persistence_id, number + 1, MAX_KEY + 1, limit=1, max_bytes=1
+        )
+        if page.entries:
+            gap = f"the event is not in the log any more; the next one is {page.entries[0].key}"
+            raise _NoStart(CorruptionError(self.persistence_id, number + 1, gap))
+
+    async def _log(self, start: int) -> AsyncGenerator[list[Entry], None]:
+        """Yield the log from a number on, in pages, with what stands in the archive before it."""
+        stop = min(self._to, MAX_KEY) + 1
+        first = True
+        async with aclosing(self._stores.journal.pages(self.persistence_id, start, stop)) as pages:
+            async for entries in pages:
+                if first and (not entries or entries[0].key > start):
+                    end = entries[0].key if entries else stop
+                    async with aclosing(self._stores.archive.pages(self.persistence_id, start, end)) as archived:
+                        async for older in archived:
+                            if older:
+                                yield older
+                first = False
+                yield entries
+
+    def _after(self, base: Base, entries: list[Entry]) -> list[Entry]:
+        """Check that the log begins where the base ends, and return what follows it."""
+        identity = self.persistence_id
+        if base.number == 0:
+            if entries and entries[0].key != 1:
+                gap = f"the log begins at {entries[0].key}, and no snapshot or state below it can be used"
+                raise _NoStart(CorruptionError(identity, 1, gap))
+            return entries
+        if not entries:
+            raise CorruptionError(identity, base.number, "the log ends before the state that was saved at this number")
+        if entries[0].key != base.number:  # another strategy went on from here, and compacted
+            gap = f"the state that was saved at this number is older than the log, which begins at {entries[0].key}"
+            raise _NoStart(CorruptionError(identity, base.number, gap))
+        return entries[1:]
 
 
 class _NoStart(Exception):
@@ -72,89 +232,30 @@ class _NoStart(Exception):
         self.error = error
 
 
-async def _bases(
-    entity: Entity, stores: Stores, initial: Callable[[], Any], problems: list[CorruptionError]
-) -> AsyncGenerator[_Base, None]:
-    """Yield the states from which a recovery can start, the best first, and note those that cannot be read."""
-    light = isinstance(entity.definition.strategy, Light)
-    if light:
-        async for base in _stored_state(entity, stores, problems):
-            yield base
-    async for base in _snapshots(entity, stores, problems):
-        yield base
-    yield _Base(initial(), 0)
-    if not light:  # the actor may have been `Light` in an earlier life, and compacted
-        async for base in _stored_state(entity, stores, problems):
-            yield base
+async def recover(entity: Entity, stores: Stores, initial: Callable[[], Any], apply: Apply, recovery: Recovery) -> None:
+    """Bring an entity to the end of its log, or leave it as it is. Raises what `Reading.read` raises.
 
-
-async def _stored_state(entity: Entity, stores: Stores, problems: list[CorruptionError]) -> AsyncIterator[_Base]:
-    version, record = await stores.backend.read_state(STATES, entity.persistence_id)
-    if record is not None:
+    At most so many recoveries run at a time as the system allows.
+    """
+    async with stores.recoveries:
+        await entity.journal.settled(entity.persistence_id)
+        reading = Reading(entity.persistence_id, entity.definition, stores, initial, apply, recovery)
         try:
-            yield _Base(*entity.definition.states.decode(record))
-        except RecordError as error:
-            _report(problems, entity, 0, f"the stored state, version {version}, cannot be used: {error}")
+            await reading.read()
+        except CorruptionError:  # or another process has compacted what was being read: real damage is still there
+            stores.snapshots.forget(entity.persistence_id)
+            reading = Reading(entity.persistence_id, entity.definition, stores, initial, apply, recovery)
+            await reading.read()
+        if reading.base.is_snapshot and entity.snapshots is not None:
+            entity.snapshots.found(reading.base.number)
+        entity.become(reading.state, reading.number)
 
 
-async def _snapshots(entity: Entity, stores: Stores, problems: list[CorruptionError]) -> AsyncIterator[_Base]:
-    stop, more = MAX_KEY + 1, True
-    while more:
-        entries, more = await stores.backend.page(
-            SNAPSHOTS, entity.persistence_id, 1, stop, limit=1, max_bytes=1, reverse=True
-        )
-        for stop, record in entries:
-            try:
-                state, number = entity.definition.states.decode(record)
-                if number != stop:
-                    raise RecordError(f"it says that it covers {number}")
-            except RecordError as error:
-                _report(problems, entity, stop, f"the snapshot cannot be used: {error}")
-            else:
-                yield _Base(state, number, is_snapshot=True)
-
-
-def _report(problems: list[CorruptionError], entity: Entity, number: int, reason: str) -> None:
-    error = CorruptionError(entity.persistence_id, number, reason)
-    problems.append(error)
-    _log.warning("%s; recovering without it", error)
-
-
-async def _replay(entity: Entity, base: _Base, apply: Apply) -> tuple[Any, int]:
-    """Return the state at the end of the log and its sequence number."""
-    identity = entity.persistence_id
-    state, number = base.state, base.number
-    first = True
-    async with aclosing(entity.journal.pages(identity, max(1, number))) as pages:
-        async for entries in pages:
-            if first:
-                entries = _after(base, entries, identity)
-                first = False
-            else:
-                await asyncio.sleep(0)  # let others run between pages
-            state, number = fold(entity, state, number, entries, apply)
-    return state, number
-
-
-def _after(base: _Base, entries: list[Entry], identity: str) -> list[Entry]:
-    """Check that the log begins where the base ends, and return what follows it."""
-    if base.number == 0:
-        if entries and entries[0].key != 1:
-            gap = f"the log begins at {entries[0].key}, and no snapshot or state below it can be used"
-            raise _NoStart(CorruptionError(identity, 1, gap))
-        return entries
-    if not entries:
-        raise CorruptionError(identity, base.number, "the log ends before the state that was saved at this number")
-    if entries[0].key != base.number:  # another strategy went on from here, and compacted
-        gap = f"the state that was saved at this number is older than the log, which begins at {entries[0].key}"
-        raise _NoStart(CorruptionError(identity, base.number, gap))
-    return entries[1:]
-
-
-def fold(entity: Entity, state: Any, number: int, entries: Iterable[Entry], apply: Apply) -> tuple[Any, int]:
+def fold(
+    definition: Definition, identity: str, state: Any, number: int, entries: Iterable[Entry], apply: Apply
+) -> tuple[Any, int]:
     """Return the state after some events and the number of the last. Raises `CorruptionError` naming the bad one."""
-    identity = entity.persistence_id
-    decode = entity.definition.events.decode
+    decode = definition.events.decode
     for key, record in entries:
         number += 1
         if key != number:

@@ -3,27 +3,46 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from perdure.abc import Backend
-from perdure.actors import Clock
-from perdure.journal import Format, Journal
+from perdure.actors import Clock, SystemEvent
+from perdure.journal import Archive, Format, Journal
 from perdure.persistence._definition import Definition
 from perdure.persistence._following import Followers
+from perdure.persistence._notices import SnapshotFailed, SnapshotSaved
+from perdure.persistence._strategy import Light
+from perdure.snapshots import Shelf, SnapshotStore, policy_of
 
 
 class Stores:
-    """A backend, its journal, and the writes that nobody waits for."""
+    """A backend, its journal, where snapshots and old events go, and the writes that nobody waits for.
 
-    def __init__(self, backend: Backend, journal: Journal, clock: Clock, write: Format, max_recoveries: int) -> None:
-        self.backend = backend
+    `publish` is told of what happens to them.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        snapshots: SnapshotStore,
+        archive: Archive,
+        clock: Clock,
+        write: Format,
+        max_recoveries: int,
+        publish: Callable[[SystemEvent], None],
+    ) -> None:
+        self.backend: Backend = journal.backend
         self.journal = journal
+        self.snapshots = snapshots
         self.followers = Followers()
+        self.publish = publish
         self.recoveries = asyncio.Semaphore(max_recoveries)
+        self.archive = archive
         self._clock = clock
         self._write = write
         self._definitions: dict[type[Any], Definition] = {}
+        self._shelves: dict[Definition, Shelf] = {}
         self._background: set[asyncio.Task[None]] = set()
 
     def definition(self, actor_type: type[Any]) -> Definition:
@@ -32,6 +51,36 @@ class Stores:
         if definition is None:
             definition = self._definitions[actor_type] = Definition(actor_type, self._write)
         return definition
+
+    def shelf(self, definition: Definition) -> Shelf | None:
+        """Return how the actors of a type keep snapshots, or None where the state is stored with each event."""
+        strategy = definition.strategy
+        if isinstance(strategy, Light):
+            return None
+        shelf = self._shelves.get(definition)
+        if shelf is None:
+            shelf = self._shelves[definition] = Shelf(
+                self.snapshots,
+                self.journal,
+                self.archive,
+                policy_of(strategy.snapshot),
+                strategy.compression,
+                keep=strategy.keep_snapshots,
+                keep_for=strategy.keep_snapshots_for,
+                compact=strategy.compact,
+                time=self._clock.time,
+                monotonic=self._clock.monotonic,
+                in_background=self.in_background,
+                saved=self._saved,
+                failed=self._failed,
+            )
+        return shelf
+
+    def _saved(self, persistence_id: str, sequence_number: int, size: int, seconds: float) -> None:
+        self.publish(SnapshotSaved(persistence_id, sequence_number, size, seconds))
+
+    def _failed(self, persistence_id: str, sequence_number: int, error: Exception) -> None:
+        self.publish(SnapshotFailed(persistence_id, sequence_number, error))
 
     def timestamp(self) -> int:
         """Return the wall clock in microseconds since 1970."""

@@ -13,9 +13,10 @@ from perdure.actors._cell import Cell
 from perdure.actors._path import path_of
 from perdure.actors._props import Props
 from perdure.errors import NameTaken
-from perdure.journal import Format, Journal
+from perdure.journal import Archive, CollectionArchive, Format, Journal
 from perdure.persistence._recovering import Recovering, persistence_id_of
 from perdure.persistence._stores import Stores
+from perdure.snapshots import CollectionSnapshots, SnapshotStore
 
 
 class ActorSystem(actors.ActorSystem):
@@ -27,6 +28,9 @@ class ActorSystem(actors.ActorSystem):
     store's caches: a profile such as `"medium"`, a `MachineSpec`, or None to look. `max_recoveries` actors at most are
     recovered at a time. A record of more than `max_record_bytes` is refused.
 
+    Snapshots are kept in the store, or where `snapshots` says: a `SnapshotStore`, which stays open. Events that
+    `Full(compact="archive")` removes go to a collection of the store, or to `archive`, which stays open.
+
     The rest is as in `perdure.actors.ActorSystem`.
     """
 
@@ -34,6 +38,8 @@ class ActorSystem(actors.ActorSystem):
         self,
         *,
         store: str | Backend = "memory://",
+        snapshots: SnapshotStore | None = None,
+        archive: Archive | None = None,
         durability: Durability = "full",
         write: Format = "msgpack",
         machine: MachineSpec | MachineProfile | str | None = None,
@@ -63,6 +69,8 @@ class ActorSystem(actors.ActorSystem):
         if max_record_bytes < 1:
             raise ValueError(f"max_record_bytes is 1 or more, not {max_record_bytes}")
         self._store = store
+        self._snapshots = snapshots
+        self._archive = archive
         self._durability = durability
         self._write = write
         self._machine = machine
@@ -152,7 +160,15 @@ class ActorSystem(actors.ActorSystem):
         if isinstance(backend, str):
             backend = await open_backend(backend, durability=self._durability, machine=self._machine)
         journal = Journal(backend, max_record_bytes=self._max_record_bytes)
-        self._stores = Stores(backend, journal, self.clock, self._write, self._max_recoveries)
+        self._stores = Stores(
+            journal,
+            self._snapshots or CollectionSnapshots(backend, journal.write),
+            self._archive or CollectionArchive(backend, journal.write),
+            self.clock,
+            self._write,
+            self._max_recoveries,
+            self._events.publish,
+        )
 
     async def _close(self) -> None:
         if self._stores is None:

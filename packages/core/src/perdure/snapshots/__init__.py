@@ -1,19 +1,37 @@
 """Snapshots: when they are taken, where they live, which are kept."""
 
 from perdure.snapshots._cache import CachedSnapshots
-from perdure.snapshots._collections import CollectionSnapshots
-from perdure.snapshots._policy import SnapshotPolicy, every_n_events, never
-from perdure.snapshots._snapshots import SNAPSHOTS, Retention
+from perdure.snapshots._collections import SNAPSHOTS, CollectionSnapshots
+from perdure.snapshots._policy import (
+    Predicate,
+    Since,
+    SnapshotPolicy,
+    every,
+    every_n_bytes,
+    every_n_events,
+    never,
+    on_stop,
+    policy_of,
+)
+from perdure.snapshots._shelf import Compact, Shelf, Snapshots
 from perdure.snapshots._store import Snapshot, SnapshotStore
 
 __all__ = [
     "SNAPSHOTS",
     "CachedSnapshots",
     "CollectionSnapshots",
-    "Retention",
+    "Compact",
+    "Predicate",
+    "Shelf",
+    "Since",
     "Snapshot",
     "SnapshotPolicy",
     "SnapshotStore",
+    "Snapshots",
+    "every",
+    "every_n_bytes",
     "every_n_events",
     "never",
+    "on_stop",
+    "policy_of",
 ]

@@ -7,8 +7,9 @@ from typing import TypeAlias
 
 from perdure.abc import MAX_KEY, Backend, DeleteRange, Put, Write, WriteGroup, check_key, check_prefix
 from perdure.errors import StoreClosed
-from perdure.snapshots._snapshots import SNAPSHOTS
 from perdure.snapshots._store import Snapshot, SnapshotStore
+
+SNAPSHOTS = "snapshots"
 
 WriteDurably: TypeAlias = Callable[[Sequence[Write], int], Awaitable[None]]
 """Writes together, durably, what holds so many bytes: `Journal.write`, which shares the commits of a system."""
@@ -18,7 +19,7 @@ class CollectionSnapshots(SnapshotStore):
     """Keeps snapshots in a backend.
 
     Writes go through `write`, or are committed one by one. The backend stays open, unless `owned` closes it with the
-    store. Each read is one page. Retention may remove entries of the collection by other writes of the same group.
+    store. Each read is one page.
     """
 
     def __init__(self, backend: Backend, write: WriteDurably | None = None, *, owned: bool = False) -> None:

@@ -1,0 +1,111 @@
+"""Reading an actor's state without a system: for tools, tests, and looking back."""
+
+from __future__ import annotations
+
+import copy
+from datetime import UTC, datetime
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from perdure._plugins import open_backend
+from perdure.abc import MAX_KEY, Backend, check_prefix
+from perdure.actors import SystemClock
+from perdure.journal import Archive, CollectionArchive, Journal, timestamp_of
+from perdure.persistence._actor import PersistentActor
+from perdure.persistence._recovery import Reading, Recovery
+from perdure.persistence._stores import Stores
+from perdure.snapshots import CollectionSnapshots, SnapshotStore
+
+S = TypeVar("S")
+
+
+class Replayed(msgspec.Struct, Generic[S], frozen=True):
+    """The state after the event with this number, which was stored at this time; 0 and None before the first."""
+
+    state: S
+    sequence_number: int
+    timestamp: datetime | None
+
+
+async def replay(
+    store: str | Backend,
+    actor_type: type[PersistentActor[S, Any]],
+    key: str,
+    *,
+    to: int | datetime | None = None,
+    recovery: Recovery | None = None,
+    persistence_id: str | None = None,
+    snapshots: SnapshotStore | None = None,
+    archive: Archive | None = None,
+) -> Replayed[S]:
+    """Return an actor's state as its store has it, or as it was; nothing is written, and no actor is started.
+
+    `key` is that of `system.ref(actor_type, key)`; `persistence_id` names the log of an actor that was spawned. With a
+    number `to` no later event is read, with a time none from the first on that was stored later. `recovery` says from
+    which snapshots; by default as the actor type does. `store`, `snapshots` and `archive` are those of the system; a
+    store given by its URL is opened and closed. `apply` is called on an instance whose `__init__` has not run.
+
+    Raises `CorruptionError` for what recovery would not accept either, or when compaction has removed what is needed.
+    """
+    if isinstance(store, str):
+        backend = await open_backend(store)
+        try:
+            return await replay(
+                backend,
+                actor_type,
+                key,
+                to=to,
+                recovery=recovery,
+                persistence_id=persistence_id,
+                snapshots=snapshots,
+                archive=archive,
+            )
+        finally:
+            await backend.close()
+    number, before = _bounds(to)
+    identity = persistence_id or f"{actor_type.type_name}/{key}"
+    actor = actor_type.__new__(actor_type)
+    stores = _stores(store, snapshots, archive)
+    reading = Reading(
+        check_prefix(identity),
+        stores.definition(actor_type),
+        stores,
+        lambda: copy.deepcopy(actor.initial_state),
+        actor.apply,
+        actor_type.recovery if recovery is None else recovery,
+        to=number,
+        before=before,
+    )
+    await reading.read()
+    return Replayed(reading.state, reading.number, _time_of(reading.last_record))
+
+
+def _bounds(to: int | datetime | None) -> tuple[int, int | None]:
+    """Return the greatest sequence number, and the latest time in microseconds."""
+    if to is None:
+        return MAX_KEY, None
+    if isinstance(to, datetime):
+        if to.tzinfo is None:
+            raise ValueError(f"the time {to} has no time zone: write for example {to}+00:00")
+        return MAX_KEY, int(to.timestamp() * 1_000_000)
+    if isinstance(to, bool) or not isinstance(to, int) or to < 0:
+        raise ValueError(f"to is a sequence number, 0 for the initial state, or a time, not {to!r}")
+    return to, None
+
+
+def _stores(backend: Backend, snapshots: SnapshotStore | None, archive: Archive | None) -> Stores:
+    journal = Journal(backend)
+    return Stores(
+        journal,
+        snapshots or CollectionSnapshots(backend, journal.write),
+        archive or CollectionArchive(backend, journal.write),
+        SystemClock(),
+        "msgpack",
+        max_recoveries=1,
+        publish=lambda _: None,
+    )
+
+
+def _time_of(record: bytes | None) -> datetime | None:
+    return None if record is None else datetime.fromtimestamp(timestamp_of(record) / 1_000_000, UTC)
