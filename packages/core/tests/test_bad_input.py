@@ -175,7 +175,7 @@ class Unnamed(PersistentActor[int, "Missing"]):  # type: ignore[name-defined]
     ("actor", "said"),
     [
         (Undeclared, "Undeclared does not say its types: write class Undeclared"),
-        (NoEvents, "NoEvents declares the event type <class 'int'>, which is no subclass of perdure.Event"),
+        (NoEvents, "NoEvents declares the event type <class 'int'>: use subclasses of perdure.Event"),
         (Unnamed, "Unnamed: the type 'Missing' is not defined"),
     ],
 )

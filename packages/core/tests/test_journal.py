@@ -126,7 +126,7 @@ class TestRecords:
 
         record = EventCodec("Post", [SentLater]).encode(SentLater(), 1)
 
-        with pytest.raises(RecordError, match="schema version 2, and this program knows up to 1"):
+        with pytest.raises(RecordError, match=r"an event Sent of version 2 cannot be read: .* knows versions up to 1"):
             EventCodec("Post", [Sent]).decode(record)
 
     def test_a_new_field_with_a_default_reads_old_events(self) -> None:

@@ -20,6 +20,7 @@ DOORS = [
     "perdure",
     "perdure.abc",
     "perdure.actors",
+    "perdure.evolution",
     "perdure.journal",
     "perdure.persistence",
     "perdure.snapshots",
@@ -103,6 +104,10 @@ def test_all_errors_are_in_the_tree_of_their_module() -> None:
         (
             "actors",
             ["perdure.abc", "perdure.journal", "perdure.snapshots", "perdure.persistence", "perdure.memory"],
+        ),
+        (
+            "evolution",
+            ["perdure.actors", "perdure.abc", "perdure.journal", "perdure.persistence", "perdure.snapshots"],
         ),
         ("journal", ["perdure.actors", "perdure.persistence", "perdure.snapshots", "perdure.memory"]),
         ("snapshots", ["perdure.actors", "perdure.persistence", "perdure.memory"]),

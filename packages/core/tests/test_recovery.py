@@ -238,7 +238,7 @@ async def test_an_unknown_event_type_is_corruption_that_names_it(store: FaultyBa
     record = EventCodec("Tape", [Scratched]).encode(Scratched(), 0)
     await store.commit([WriteGroup((Put(EVENTS, "Tape/a", 1, record),))])
 
-    with pytest.raises(CorruptionError, match="unknown type 'Scratched'; Tape declares Written"):
+    with pytest.raises(CorruptionError, match="unknown type 'Scratched', version 1; Tape declares Written"):
         await live(store, PureTape)
 
 

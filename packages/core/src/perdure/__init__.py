@@ -20,7 +20,8 @@ from perdure.actors import (
     run,
 )
 from perdure.errors import PerdureError, Rejected
-from perdure.journal import Compression, Event
+from perdure.evolution import Evolution
+from perdure.journal import Compression, Event, event
 from perdure.persistence import (
     ActorSystem,
     Full,
@@ -46,6 +47,7 @@ __all__ = [
     "Context",
     "Escalate",
     "Event",
+    "Evolution",
     "Fixed",
     "Full",
     "Light",
@@ -68,6 +70,7 @@ __all__ = [
     "Terminated",
     "abc",
     "errors",
+    "event",
     "every",
     "every_n_bytes",
     "every_n_events",

@@ -21,11 +21,13 @@ PerdureError
 ├── EventsNeeded              events that no snapshot covers are to be removed: save one first
 ├── EventsRemoved             a log that is followed does not reach back so far: begin later
 ├── EventTypeError            an actor persists or meets an event type that it does not declare
+├── EvolutionError            an actor's `Evolution` cannot be right: mend it
 ├── InvalidIdentifier         a name or an id that no store can hold: choose another
 ├── InvalidTag                an event's tags break a rule: nothing was stored
 ├── PersistInProgress         two persists of one actor at once: pass all events to one
 ├── RecordTooLarge            over the limit: store a reference instead
 ├── StateUnknown              the state is re-read before the next message
+├── UpcastError               a stored version cannot be made a current one: mend its upcaster
 ├── BackendError
 │   ├── UnknownBackend        no installed plug-in serves the URL: install one
 │   └── BrokenPlugin          a plug-in fails to load: mend or remove its distribution
@@ -282,6 +284,25 @@ class EventTypeError(PerdureError, TypeError):
     """An event is none of the types that the actor declares, or a declaration cannot be used."""
 
 
+class EvolutionError(PerdureError, ValueError):
+    """What an `Evolution` says of `what` (an event or the state) cannot be right. It is found before anything is read.
+
+    `owner` is the actor type, empty where the mistake is seen before it is known; `version` may be None.
+    """
+
+    def __init__(self, what: str, version: int | None, reason: str, owner: str = "") -> None:
+        super().__init__(what, version, reason, owner)
+        self.what = what
+        self.version = version
+        self.reason = reason
+        self.owner = owner
+
+    def __str__(self) -> str:
+        version = "" if self.version is None else f" version {self.version}"
+        owner = f"{self.owner}: " if self.owner else ""
+        return f"{owner}{self.what}{version}: {self.reason}"
+
+
 class InvalidIdentifier(PerdureError, ValueError):
     """A name, a key or an id breaks the rule that keeps it valid in every store."""
 
@@ -348,6 +369,22 @@ class StateUnknown(PerdureError):
         return (
             f"{self.persistence_id}: the state is unknown after a failed persist and is re-read before the next message"
         )
+
+
+class UpcastError(PerdureError):
+    """A stored document of `what` (an event or the state) cannot be brought to the current version.
+
+    `version` is that of the step that failed, or that is missing; what an upcaster raised is the cause.
+    """
+
+    def __init__(self, what: str, version: int, reason: str) -> None:
+        super().__init__(what, version, reason)
+        self.what = what
+        self.version = version
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.what} version {self.version}: {self.reason}"
 
 
 class BackendError(PerdureError):

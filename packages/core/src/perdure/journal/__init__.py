@@ -1,15 +1,17 @@
 """Event logs: what is stored, in which bytes, and how many writers share a sync."""
 
 from perdure.journal._archive import Archive, CollectionArchive
-from perdure.journal._codec import EventCodec, StateCodec
+from perdure.journal._codec import EventCodec, Several
 from perdure.journal._compression import Compression
-from perdure.journal._event import Event
+from perdure.journal._event import AnyEvent, Event, Named, event, is_event_type, named
 from perdure.journal._journal import EVENTS, Journal
 from perdure.journal._record import Format, RecordError, compressed, timestamp_of
+from perdure.journal._states import StateCodec
 from perdure.journal._tags import metadata_of, tags_of
 
 __all__ = [
     "EVENTS",
+    "AnyEvent",
     "Archive",
     "CollectionArchive",
     "Compression",
@@ -17,10 +19,15 @@ __all__ = [
     "EventCodec",
     "Format",
     "Journal",
+    "Named",
     "RecordError",
+    "Several",
     "StateCodec",
     "compressed",
+    "event",
+    "is_event_type",
     "metadata_of",
+    "named",
     "tags_of",
     "timestamp_of",
 ]

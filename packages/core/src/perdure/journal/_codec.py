@@ -1,24 +1,26 @@
-"""From events and states to records and back.
+"""From events to records and back.
 
-A codec belongs to an actor type: it knows the event types that the actor declares, by their stable names.
+A codec belongs to an actor type: it knows the event types that the actor declares, by their stable names, and what the
+actor says of older ones.
 
 A recovery decodes one record after another, so there is a short way: the bytes of the manifest choose a decoder that
 reads the whole record with its event at once. Whatever does not fit it (another format or version, damage) goes the
-long way, which knows how to name what is wrong.
+long way, which upcasts what is old, and knows how to name what is wrong. So a current event pays nothing for the past.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple, NoReturn
 
 import msgspec
 
-from perdure.errors import EventTypeError
-from perdure.journal._event import Event
+from perdure.errors import EventTypeError, UpcastError
+from perdure.evolution import Document, Evolution, Lineage
+from perdure.journal._event import AnyEvent, is_event_type, named
+from perdure.journal._payload import Decode, encoded, payload_decoder, payload_encoder, plain, whole_decoder
 from perdure.journal._record import (
     ENCODERS,
-    PAYLOAD_ENCODERS,
     Format,
     Record,
     RecordError,
@@ -29,28 +31,60 @@ from perdure.journal._record import (
     short_manifest,
 )
 
-S = TypeVar("S")
+_NO_PAST = Evolution()
 
-_Decode = Callable[[msgspec.Raw | bytes], Any]
-_DecodeWhole = Callable[[bytes], Stored[Any]]
+
+class Several(tuple[Any, ...]):
+    """What one record holds if it is not one event: the events that it has become, in order, or none."""
+
+    __slots__ = ()
+
+
+class _Writing(NamedTuple):
+    """How events of one type are written: as what, checked by what, and, if they are to be older, how."""
+
+    manifest: str
+    version: int
+    read_back: Decode
+    older: Document | None
 
 
 class EventCodec:
     """Encodes and decodes the events of one actor type."""
 
-    def __init__(self, owner: str, declared: Iterable[type[Event]], write: Format = "msgpack") -> None:
+    def __init__(
+        self,
+        owner: str,
+        declared: Iterable[type[AnyEvent]],
+        write: Format = "msgpack",
+        evolution: Evolution = _NO_PAST,
+    ) -> None:
+        """Raise `EvolutionError` when what `evolution` says does not fit the declared types."""
         self._owner = owner
         self._declared = tuple(declared)
-        self._types: dict[str, type[Event]] = {}
-        self._decoders: dict[tuple[str, Format], tuple[int, _Decode]] = {}
-        self._whole: dict[bytes, tuple[int, _DecodeWhole]] = {}
+        self._evolution = evolution
+        self._types: dict[str, type[Any]] = {}
+        self._decoders: dict[tuple[str, Format], Decode] = {}
+        self._whole: dict[bytes, tuple[int, Callable[[bytes], Stored[Any]]]] = {}
         self._format = write
         self._encode = ENCODERS[write]
-        self._encode_payload = PAYLOAD_ENCODERS[write]
-        self._read_back: dict[type[Event], _Decode] = {}
-        self._learn()
+        self._encode_payload = payload_encoder(write)
+        self._writing: dict[type[Any], _Writing] = {}
+        self._writes_older = False
+        self._lineage = self._learn()
 
-    def encode(self, event: Event, timestamp: int, metadata: dict[str, Any] | None = None) -> bytes:
+    @property
+    def types(self) -> tuple[type[Any], ...]:
+        """The declared types and their subclasses, as far as they are defined."""
+        self._lineage = self._learn()
+        return tuple(self._types.values())
+
+    @property
+    def lineage(self) -> Lineage:
+        """What the actor says of older events."""
+        return self._lineage
+
+    def encode(self, event: AnyEvent, timestamp: int, metadata: dict[str, Any] | None = None) -> bytes:
         """Return the record of an event.
 
         Raises `EventTypeError` for an undeclared type, a value that cannot be encoded, and one that could not be read
@@ -58,10 +92,12 @@ class EventCodec:
         """
         kind = type(event)
         try:
-            read_back = self._read_back.get(kind) or self._declared_type(kind)
+            manifest, version, read_back, older = self._writing.get(kind) or self._learn_to_write(kind)
             payload = self._encode_payload(event)
             read_back(payload)
-            return self._encode(kind._manifest, kind._version, timestamp, msgspec.Raw(payload), metadata)
+            if older is not None:
+                return self._encode_older(manifest, payload, older, timestamp, metadata)
+            return self._encode(manifest, version, timestamp, msgspec.Raw(payload), metadata)
         except EventTypeError:
             raise
         except msgspec.ValidationError as error:
@@ -69,122 +105,145 @@ class EventCodec:
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
             raise EventTypeError(f"{self._owner}: an event {kind.__name__} cannot be encoded: {error}") from error
 
-    def _declared_type(self, kind: type[Event]) -> _Decode:
-        """Return the decoder of a type's payloads. Raises `EventTypeError` for a type that is not declared."""
-        if not issubclass(kind, Event):
-            raise EventTypeError(f"{self._owner} persists events, subclasses of perdure.Event, not {kind.__name__}")
-        if self._types.get(kind._manifest) is not kind:
-            self._learn()
-            if self._types.get(kind._manifest) is not kind:
-                raise EventTypeError(f"{self._owner} does not declare {kind.__name__}; it declares {self._names()}")
-        read_back = self._read_back[kind] = payload_decoder(kind, self._format)
-        return read_back
+    def as_stored(self, events: Sequence[Any], records: Sequence[bytes]) -> Sequence[Any]:
+        """Return events as their records give them back: the same, except where an older version is written."""
+        return [self.decode(record) for record in records] if self._writes_older else events
 
-    def decode(self, data: bytes) -> Event:
-        """Return the event of a record. Raises `RecordError` saying what is wrong."""
+    def _encode_older(
+        self, manifest: str, payload: bytes, older: Document, timestamp: int, metadata: dict[str, Any] | None
+    ) -> bytes:
+        """Return the record of an event in an older version, one that gives an event when it is read."""
+        what = f"{self._owner}: an event {manifest} cannot be written as {older.manifest} version {older.version}"
+        try:
+            content = self._lineage.downcast(manifest, plain(payload, self._format), older.version)
+            raw = msgspec.Raw(encoded(content, self._format))
+            record = self._encode(older.manifest, older.version, timestamp, raw, metadata)
+            self.decode(record)
+        except RecordError as error:
+            raise EventTypeError(f"{what}: it could not be read back: {error}") from error
+        except Exception as error:
+            raise EventTypeError(f"{what}: {type(error).__name__}: {error}") from error
+        return record
+
+    def _learn_to_write(self, kind: type[Any]) -> _Writing:
+        """Return how a type is written. Raises `EventTypeError` for a type that is not declared."""
+        if not is_event_type(kind):
+            text = f"{self._owner} persists events, such as subclasses of perdure.Event, not {kind.__name__}"
+            raise EventTypeError(text)
+        manifest, version = named(kind)
+        if self._types.get(manifest) is not kind:
+            self._lineage = self._learn()
+            if self._types.get(manifest) is not kind:
+                raise EventTypeError(f"{self._owner} does not declare {kind.__name__}; it declares {self._names()}")
+        older = self._lineage.written_as(manifest)
+        self._writes_older |= older is not None
+        writing = self._writing[kind] = _Writing(manifest, version, payload_decoder(kind, self._format), older)
+        return writing
+
+    def decode(self, data: bytes) -> Any:
+        """Return the event of a record, or `Several`. Raises `RecordError` saying what is wrong."""
         whole = self._whole.get(manifest_bytes(data))
         if whole is not None and (body := intact_body(data)) is not None:
             version, decode_whole = whole
             try:
                 stored = decode_whole(body)
-            except msgspec.MsgspecError:
+            except Exception:  # a type's own validation may raise anything
                 pass
             else:
                 if stored.version == version:
-                    event: Event = stored.payload
-                    return event
+                    return stored.payload
         return self._decode_slowly(data)
 
-    def _decode_slowly(self, data: bytes) -> Event:
+    def decode_all(self, data: bytes) -> Sequence[Any]:
+        """Return the events of a record, mostly one. Raises `RecordError` saying what is wrong."""
+        event = self.decode(data)
+        return event if type(event) is Several else (event,)
+
+    def _decode_slowly(self, data: bytes) -> Any:
         record, format = decode(data)
-        known = self._decoders.get((record.manifest, format))
-        if known is None:
-            known = self._decoder(record, format)
-        version, decode_payload = known
-        if record.version > version:
-            raise RecordError(
-                f"an event {record.manifest} of schema version {record.version}, and this program knows up to {version}"
-            )
+        manifest = self._lineage.current_name(record.manifest)
+        if not self._lineage.knows(manifest):
+            self._lineage = self._learn()
+        if self._lineage.is_read_as_it_is(manifest, record.version):
+            if format == "msgpack":
+                self._take_the_short_way(record.manifest, self._types[manifest])
+            return self._typed(Document(manifest, record.version, record.payload), format, title(record))
+        events = Several(
+            self._typed(document, format, f"{title(record)}, read as {document.manifest} version {document.version},")
+            for document in self._upcast(record, format)
+        )
+        return events[0] if len(events) == 1 else events
+
+    def _upcast(self, record: Record, format: Format) -> list[Document]:
+        """Return the documents that a record holds today, with their content encoded."""
         try:
-            event: Event = decode_payload(record.payload)
-        except (msgspec.MsgspecError, ValueError, TypeError) as error:
+            stored = Document(record.manifest, record.version, plain(record.payload, format))
+            return [
+                Document(now.manifest, now.version, encoded(now.content, format))
+                for now in self._lineage.upcast(stored)
+            ]
+        except UpcastError as error:
+            self._refuse(record, error)
+        except Exception as error:
+            raise RecordError(f"{title(record)} cannot be upcast: {error}") from error
+
+    def _refuse(self, record: Record, error: UpcastError) -> NoReturn:
+        """Say what is known of a record that no step makes a current one."""
+        if not self._lineage.knows(self._lineage.current_name(record.manifest)):
             raise RecordError(
-                f"an event {record.manifest} of version {record.version} does not decode: {error}"
+                f"an event of the unknown type {record.manifest!r}, version {record.version}; {self._owner} declares "
+                f"{self._names()}: is the program too old, or does its `evolution` not say what became of the type?"
             ) from error
-        return event
+        is_of_record = (error.what, error.version) == (f"event {record.manifest}", record.version)
+        raise RecordError(f"{title(record)} cannot be read: {error.reason if is_of_record else error}") from error
 
-    def _decoder(self, record: Record, format: Format) -> tuple[int, _Decode]:
-        if record.manifest not in self._types:
-            self._learn()
-        kind = self._types.get(record.manifest)
-        if kind is None:
-            raise RecordError(
-                f"an event of the unknown type {record.manifest!r}; {self._owner} declares {self._names()}"
-            )
-        known = self._decoders[record.manifest, format] = (kind._version, payload_decoder(kind, format))
-        manifest = short_manifest(record.manifest)
-        if format == "msgpack" and manifest is not None:
-            self._whole[manifest] = (kind._version, whole_decoder(kind))
-        return known
+    def _typed(self, document: Document, format: Format, title: str) -> Any:
+        """Return the event of an encoded document of a declared type."""
+        place = (document.manifest, format)
+        decode_payload = self._decoders.get(place)
+        if decode_payload is None:
+            decode_payload = self._decoders[place] = payload_decoder(self._types[document.manifest], format)
+        try:
+            return decode_payload(document.content)
+        except Exception as error:
+            raise RecordError(f"{title} does not decode: {error}") from error
 
-    def _learn(self) -> None:
+    def _take_the_short_way(self, manifest: str, kind: type[Any]) -> None:
+        """Read the next record of this name at once, if it is of the current version."""
+        short = short_manifest(manifest)
+        if short is not None and short not in self._whole:
+            self._whole[short] = (named(kind).version, whole_decoder(kind))
+
+    def _learn(self) -> Lineage:
         """Note the declared types and their subclasses, which may be defined later than the actor."""
         for kind in _with_subclasses(self._declared):
-            other = self._types.setdefault(kind._manifest, kind)
+            other = self._types.setdefault(named(kind).manifest, kind)
             if other is not kind:
                 raise EventTypeError(
-                    f"{self._owner} declares two event types named {kind._manifest!r}, {other!r} and {kind!r}: "
+                    f"{self._owner} declares two event types named {named(kind).manifest!r}, {other!r} and {kind!r}: "
                     f"give one of them another manifest"
                 )
+        versions = {manifest: named(kind).version for manifest, kind in self._types.items()}
+        return self._evolution.of_events(self._owner, versions)
 
     def _names(self) -> str:
         return ", ".join(sorted(self._types)) or "none"
 
 
-class StateCodec(Generic[S]):
-    """Encodes and decodes the states of one actor type, with the sequence number that each covers."""
-
-    def __init__(self, owner: str, state_type: type[S], write: Format = "msgpack") -> None:
-        self._owner = owner
-        self._state_type = state_type
-        self._encode = ENCODERS[write]
-        self._decoders: dict[Format, _Decode] = {}
-
-    def encode(self, state: S, sequence_number: int, timestamp: int) -> bytes:
-        """Return the record of a state. Raises `EventTypeError` when it cannot be encoded."""
-        metadata = {"sequence_number": sequence_number}
-        try:
-            return self._encode(self._owner, 1, timestamp, state, metadata)
-        except (TypeError, ValueError, OverflowError, RecursionError) as error:
-            raise EventTypeError(f"{self._owner}: its state cannot be encoded: {error}") from error
-
-    def decode(self, data: bytes) -> tuple[S, int]:
-        """Return a state and the sequence number that it covers. Raises `RecordError` saying what is wrong."""
-        record, format = decode(data)
-        number = (record.metadata or {}).get("sequence_number")
-        if not isinstance(number, int) or number < 1:
-            raise RecordError("a state without its sequence number")
-        try:
-            if format not in self._decoders:
-                self._decoders[format] = payload_decoder(self._state_type, format)
-            return self._decoders[format](record.payload), number
-        except (msgspec.MsgspecError, ValueError, TypeError) as error:
-            raise RecordError(f"a state of {record.manifest} does not decode: {error}") from error
+def title(record: Record) -> str:
+    """Return what errors call the event of a record."""
+    return f"an event {record.manifest} of version {record.version}"
 
 
-def payload_decoder(kind: Any, format: Format) -> _Decode:
-    """Return a function that decodes the payload of a record into `kind`."""
-    if format == "json":
-        return msgspec.json.Decoder(kind).decode
-    return msgspec.msgpack.Decoder(kind).decode
-
-
-def whole_decoder(kind: Any) -> _DecodeWhole:
-    """Return a function that decodes a whole MessagePack record whose payload is a `kind`."""
-    return msgspec.msgpack.Decoder(Stored[kind]).decode
-
-
-def _with_subclasses(kinds: Iterable[type[Event]]) -> Iterator[type[Event]]:
+def _with_subclasses(kinds: Iterable[type[Any]]) -> Iterator[type[Any]]:
     for kind in kinds:
         yield kind
-        yield from _with_subclasses(kind.__subclasses__())
+        yield from _with_subclasses(_finished(kind.__subclasses__()))
+
+
+def _finished(kinds: Sequence[type[Any]]) -> list[type[Any]]:
+    """Leave out the classes from which `@dataclass(slots=True)` has made others of the same name."""
+    made_anew = {(kind.__module__, kind.__qualname__) for kind in kinds if "__slots__" in vars(kind)}
+    return [
+        kind for kind in kinds if "__slots__" in vars(kind) or (kind.__module__, kind.__qualname__) not in made_anew
+    ]

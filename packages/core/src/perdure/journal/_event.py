@@ -2,9 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, dataclass_transform
+from collections.abc import Callable
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias, TypeVar, dataclass_transform
 
 import msgspec
+
+from perdure.journal._payload import is_model
+
+T = TypeVar("T")
+
+_NAMED = "__perdure_named__"
+
+
+class Named(NamedTuple):
+    """The stable name under which a type of events is stored, and the version of its schema."""
+
+    manifest: str
+    version: int
+
+
+def _named(name: str, manifest: str | None, version: int) -> Named:
+    if version < 1:
+        raise ValueError(f"{name}: schema versions begin at 1, not {version}")
+    return Named(manifest or name, version)
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(msgspec.field,))
@@ -34,10 +54,7 @@ class _EventMeta(msgspec.StructMeta):
         **options: Any,
     ) -> None:
         super().__init__(name, bases, namespace)
-        if version < 1:
-            raise ValueError(f"{name}: schema versions begin at 1, not {version}")
-        cls._manifest = manifest or name
-        cls._version = version
+        setattr(cls, _NAMED, _named(name, manifest, version))
 
 
 class Event(msgspec.Struct, frozen=True, metaclass=_EventMeta):
@@ -47,5 +64,48 @@ class Event(msgspec.Struct, frozen=True, metaclass=_EventMeta):
     stored (by default the class's name, never its module) and the version of its schema (by default 1).
     """
 
-    _manifest: ClassVar[str] = "Event"
-    _version: ClassVar[int] = 1
+
+class _Dataclass(Protocol):
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+
+class _Model(Protocol):
+    @property
+    def __pydantic_validator__(self) -> Any: ...
+
+
+AnyEvent: TypeAlias = msgspec.Struct | _Dataclass | _Model
+"""What can be an event: an `Event` or another struct, an instance of a dataclass, a pydantic model."""
+
+
+def event(*, manifest: str | None = None, version: int = 1) -> Callable[[type[T]], type[T]]:
+    """Set, as a decorator, the stable name and the schema version of events that are no `Event`s.
+
+        @event(manifest="deposited", version=2)
+        @dataclass(frozen=True)
+        class Deposited:
+            amount: int
+
+    Without it they are stored under their class's name, as version 1.
+    """
+
+    def name(kind: type[T]) -> type[T]:
+        if not is_event_type(kind):
+            raise TypeError(f"{kind!r} can be no event: use a perdure.Event, a dataclass, or a pydantic model")
+        setattr(kind, _NAMED, _named(kind.__name__, manifest, version))
+        return kind
+
+    return name
+
+
+def named(kind: type[Any]) -> Named:
+    """Return under which name and as which version a type of events is stored."""
+    found: Named | None = vars(kind).get(_NAMED)  # its own: a subclass is a type of its own
+    return found or Named(kind.__name__, 1)
+
+
+def is_event_type(kind: object) -> bool:
+    """Tell whether instances of a type can be events."""
+    if not isinstance(kind, type):
+        return False
+    return issubclass(kind, msgspec.Struct) or hasattr(kind, "__dataclass_fields__") or is_model(kind)

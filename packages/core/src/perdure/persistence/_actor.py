@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Iterable
 from typing import ClassVar, Generic, TypeVar
 
-from perdure.journal import Event
+from perdure.evolution import Evolution
+from perdure.journal import AnyEvent
 from perdure.persistence._entity import Entity
 from perdure.persistence._following import FollowingEvents
 from perdure.persistence._recovering import Recovering
@@ -14,18 +15,22 @@ from perdure.persistence._stores import Stores
 from perdure.persistence._strategy import Full, Strategy
 
 S = TypeVar("S")
-E = TypeVar("E", bound=Event)
+E = TypeVar("E", bound=AnyEvent)
 
 
 class PersistentActor(Recovering[S, Entity], Generic[S, E]):
     """An actor with a state of type `S` that only its events, of type `E`, change.
 
     Subclasses say their types (`PersistentActor[int, Deposited | Withdrawn]`), and write `initial_state`, `handle`
-    and `apply`. `E` is an event type, a union of some, or a base class whose subclasses are all meant.
+    and `apply`. `E` is an event type, a union of some, or a base class whose subclasses are all meant. Event types are
+    subclasses of `Event`, dataclasses, or pydantic models.
     """
 
     strategy: ClassVar[Strategy] = Full()
     """What is stored with each event."""
+
+    evolution: ClassVar[Evolution | None] = None
+    """How events and states that were stored in the past are read today; None as long as nothing has changed."""
 
     recovery: ClassVar[Recovery] = Recovery()
     """From what an actor is recovered."""

@@ -15,7 +15,8 @@ from uuid import UUID
 import msgspec
 
 from perdure.errors import EventTypeError
-from perdure.journal import Event, EventCodec, Format, StateCodec
+from perdure.evolution import Evolution
+from perdure.journal import AnyEvent, EventCodec, Format, StateCodec, is_event_type
 from perdure.persistence._strategy import Strategy
 
 if TYPE_CHECKING:
@@ -40,8 +41,9 @@ class Definition:
         name = actor_type.type_name
         self.strategy: Strategy = actor_type.strategy
         self.tagged = actor_type.tags is not PersistentActor.tags
-        self.events = EventCodec(name, _event_types(actor_type, events), write)
-        self.states: StateCodec[Any] = StateCodec(name, state_type, write)
+        evolution = _evolution_of(actor_type)
+        self.events = EventCodec(name, _event_types(actor_type, events), write, evolution)
+        self.states: StateCodec[Any] = StateCodec(name, state_type, write, evolution)
 
 
 def is_immutable(kind: type) -> bool:
@@ -57,8 +59,19 @@ def _looks_immutable(kind: type) -> bool:
         return True
     if issubclass(kind, msgspec.Struct):
         return kind.__struct_config__.frozen
+    if hasattr(kind, "__pydantic_validator__"):
+        return bool(getattr(kind, "model_config", {}).get("frozen"))
     parameters = getattr(kind, "__dataclass_params__", None)
     return parameters is not None and bool(parameters.frozen)
+
+
+def _evolution_of(actor_type: type[Any]) -> Evolution:
+    evolution = actor_type.evolution
+    if evolution is None:
+        return Evolution()
+    if not isinstance(evolution, Evolution):
+        raise EventTypeError(f"{actor_type.__name__}: its evolution is {evolution!r}, and no perdure.Evolution")
+    return evolution
 
 
 def _type_arguments(actor_type: type[Any]) -> tuple[Any, Any]:
@@ -95,12 +108,13 @@ def _evaluated(hint: Any, owner: type[Any]) -> Any:
         raise EventTypeError(f"{owner.__name__}: the type {hint.__forward_arg__!r} is not defined: {error}") from error
 
 
-def _event_types(actor_type: type[Any], hint: Any) -> list[type[Event]]:
+def _event_types(actor_type: type[Any], hint: Any) -> list[type[AnyEvent]]:
     types = list(_members(hint))
     for kind in types:
-        if not (isinstance(kind, type) and issubclass(kind, Event)):
+        if not is_event_type(kind):
             raise EventTypeError(
-                f"{actor_type.__name__} declares the event type {kind!r}, which is no subclass of perdure.Event"
+                f"{actor_type.__name__} declares the event type {kind!r}: use subclasses of perdure.Event, "
+                f"dataclasses, or pydantic models"
             )
     return types
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from perdure.abc import DeleteRange, PutState, Write
 from perdure.errors import ApplyError, EventsNeeded, InvalidTag
-from perdure.journal import EVENTS, Event, RecordError, metadata_of
+from perdure.journal import EVENTS, AnyEvent, RecordError, metadata_of, named
 from perdure.persistence._definition import Definition, is_immutable
 from perdure.persistence._following import Followers
 from perdure.persistence._head import Head
@@ -35,13 +35,14 @@ class Entity(Head):
     def _audience(self) -> Followers:
         return self._stores.followers
 
-    async def persist(self, apply: Apply, events: Sequence[Event], tags: Tags | None = None) -> None:
+    async def persist(self, apply: Apply, events: Sequence[AnyEvent], tags: Tags | None = None) -> None:
         """Fold the events, store them as one with their tags, and only then let the new state be seen."""
         self._check_free()
         if not events:
             return
         timestamp = self._stores.timestamp()
         records = [self._encode(event, timestamp, tags) for event in events]
+        events = self.definition.events.as_stored(events, records)
         state = self._fold(apply, events)
         number = self.sequence_number + len(events)
         stored = sum(map(len, records))
@@ -58,20 +59,20 @@ class Entity(Head):
         if self.snapshots is not None:
             self._snapshot_if_due(self.snapshots, first_number, events, stored)
 
-    def _encode(self, event: Event, timestamp: int, tags: Tags | None) -> bytes:
+    def _encode(self, event: AnyEvent, timestamp: int, tags: Tags | None) -> bytes:
         metadata = self._metadata(event, tags) if tags is not None else None
         record = self.definition.events.encode(event, timestamp, metadata)
-        self._check_size(record, type(event)._manifest)
+        self._check_size(record, named(type(event)).manifest)
         return record
 
-    def _metadata(self, event: Event, tags: Tags) -> dict[str, Any] | None:
+    def _metadata(self, event: AnyEvent, tags: Tags) -> dict[str, Any] | None:
         found = tags(event)
         try:
             return metadata_of(found)
         except ValueError as error:
             raise InvalidTag(self.persistence_id, type(event).__name__, str(error)) from error
 
-    def _fold(self, apply: Apply, events: Sequence[Event]) -> Any:
+    def _fold(self, apply: Apply, events: Sequence[AnyEvent]) -> Any:
         state = self.state
         try:
             for event in events:
@@ -94,7 +95,9 @@ class Entity(Head):
         self._check_size(record, "the state")
         return record
 
-    def _snapshot_if_due(self, snapshots: Snapshots, first_number: int, events: Sequence[Event], stored: int) -> None:
+    def _snapshot_if_due(
+        self, snapshots: Snapshots, first_number: int, events: Sequence[AnyEvent], stored: int
+    ) -> None:
         """Ask the policy once for each new event; encode at most one state now, and store it in the background."""
         try:
             if snapshots.due(self._state, first_number, events, stored):

@@ -13,23 +13,23 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from types import TracebackType
-from typing import ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import msgspec
 
 from perdure.actors import Subscription
 from perdure.actors._streams import Topic, Topics
 from perdure.errors import CorruptionError, EventsRemoved
-from perdure.journal import Event, EventCodec, Journal, RecordError
+from perdure.journal import AnyEvent, EventCodec, Journal, RecordError
 
 N = TypeVar("N")
 
 
 class Numbered(msgspec.Struct, frozen=True):
-    """A durable event and its sequence number."""
+    """A durable event and its sequence number, which is that of its record: one record may have become several."""
 
     sequence_number: int
-    event: Event
+    event: Any
 
 
 class Audience(Generic[N]):
@@ -115,7 +115,7 @@ class Following(Subscription[N | None], ABC, Generic[N]):
 class Followers(Audience[Numbered]):
     """Those who follow events."""
 
-    def tell(self, persistence_id: str, first_number: int, events: Sequence[Event]) -> None:
+    def tell(self, persistence_id: str, first_number: int, events: Sequence[AnyEvent]) -> None:
         """Hand on events that have become durable."""
         topic = self._topics.find(persistence_id)
         if topic is not None:
@@ -157,8 +157,9 @@ class FollowingEvents(Following[Numbered]):
                     if key != self._number + 1:
                         raise EventsRemoved(self._id, self._number + 1, key)
                     try:
-                        event = self._codec.decode(record)
+                        events = self._codec.decode_all(record)
                     except RecordError as error:
                         raise CorruptionError(self._id, key, str(error)) from error
                     self._number = key
-                    yield Numbered(key, event)
+                    for event in events:
+                        yield Numbered(key, event)

@@ -21,7 +21,7 @@ import msgspec
 
 from perdure.abc import MAX_KEY, Entry
 from perdure.errors import ApplyError, CorruptionError
-from perdure.journal import EVENTS, RecordError, timestamp_of
+from perdure.journal import EVENTS, RecordError, Several, timestamp_of
 from perdure.persistence._definition import Definition
 from perdure.persistence._entity import STATES, Apply, Entity, applied
 from perdure.persistence._notices import RecoveryFellBack
@@ -262,7 +262,11 @@ def fold(
             raise CorruptionError(identity, number, f"the event is missing; the next one is {key}")
         try:
             event = decode(record)
-            state = applied(apply, state, event, identity)
+            if type(event) is Several:
+                for part in event:
+                    state = applied(apply, state, part, identity)
+            else:
+                state = applied(apply, state, event, identity)
         except (RecordError, ApplyError) as error:
             raise CorruptionError(identity, number, str(error)) from error
         except Exception as error:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, ClassVar, Literal, TypeAlias
 
 from perdure.errors import CorruptionError
-from perdure.journal import Archive, Compression, Event, Journal, RecordError, compressed, timestamp_of
+from perdure.journal import AnyEvent, Archive, Compression, Journal, RecordError, compressed, timestamp_of
 from perdure.snapshots._policy import SnapshotPolicy
 from perdure.snapshots._store import SnapshotStore
 
@@ -130,7 +130,7 @@ class Snapshots:
         """The time since the last snapshot, or since the actor's start."""
         return self._shelf.monotonic() - self._began
 
-    def due(self, state: Any, first_number: int, events: Sequence[Event], size: int) -> bool:
+    def due(self, state: Any, first_number: int, events: Sequence[AnyEvent], size: int) -> bool:
         """Tell whether to take a snapshot after these events, which have just become durable."""
         self._bytes += size
         due = False

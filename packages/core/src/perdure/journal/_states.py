@@ -1,0 +1,110 @@
+"""From states to records and back.
+
+The record of a state has the actor type's name, and in its metadata the sequence number that the state covers.
+"""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+import msgspec
+
+from perdure.errors import EventTypeError, UpcastError
+from perdure.evolution import Document, Evolution
+from perdure.journal._payload import Decode, encoded, payload_decoder, payload_encoder, plain
+from perdure.journal._record import ENCODERS, Format, RecordError, decode
+
+S = TypeVar("S")
+
+_NO_PAST = Evolution()
+_STATE = ""
+
+
+class StateCodec(Generic[S]):
+    """Encodes and decodes the states of one actor type, with the sequence number that each covers."""
+
+    def __init__(
+        self, owner: str, state_type: type[S], write: Format = "msgpack", evolution: Evolution = _NO_PAST
+    ) -> None:
+        """Raise `EvolutionError` when what `evolution` says of the state cannot be right."""
+        self._owner = owner
+        self._state_type = state_type
+        self._format = write
+        self._encode = ENCODERS[write]
+        self._encode_payload = payload_encoder(write)
+        self._decoders: dict[Format, Decode] = {}
+        self._lineage = evolution.of_states(owner)
+        self._version = self._lineage.version(_STATE)
+        self._older = self._lineage.written_as(_STATE)
+
+    @property
+    def version(self) -> int:
+        """The version of the state as it is now."""
+        return self._version
+
+    def encode(self, state: S, sequence_number: int, timestamp: int) -> bytes:
+        """Return the record of a state.
+
+        Raises `EventTypeError` when it cannot be encoded, or would come back changed from the older version in which it
+        is to be written.
+        """
+        metadata = {"sequence_number": sequence_number}
+        manifest, version = self._owner, self._version
+        try:
+            payload = self._encode_payload(state)
+            if self._older is not None:
+                manifest, version = self._older.manifest or self._owner, self._older.version
+                payload = self._lower(state, payload, version)
+            return self._encode(manifest, version, timestamp, msgspec.Raw(payload), metadata)
+        except EventTypeError:
+            raise
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            raise EventTypeError(f"{self._owner}: its state cannot be encoded: {error}") from error
+
+    def decode(self, data: bytes) -> tuple[S, int]:
+        """Return a state and the sequence number that it covers. Raises `RecordError` saying what is wrong."""
+        record, format = decode(data)
+        number = (record.metadata or {}).get("sequence_number")
+        if not isinstance(number, int) or number < 1:
+            raise RecordError("a state without its sequence number")
+        if record.manifest != self._owner and self._lineage.current_name(record.manifest) != _STATE:
+            raise RecordError(
+                f"a state of {record.manifest}, version {record.version}, and this is {self._owner}: if the actor type "
+                f"was renamed, its `evolution` has to say rename_state({record.manifest!r})"
+            )
+        payload = record.payload
+        try:
+            if not self._lineage.is_read_as_it_is(_STATE, record.version):
+                payload = self._upcast(payload, record.version, format)
+            return self._decode_payload(payload, format), number
+        except UpcastError as error:
+            raise RecordError(f"a state of {record.manifest} cannot be read: {error}") from error
+        except Exception as error:
+            raise RecordError(
+                f"a state of {record.manifest}, version {record.version}, does not decode: {error}"
+            ) from error
+
+    def _upcast(self, payload: msgspec.Raw | bytes, version: int, format: Format) -> msgspec.Raw:
+        [now] = self._lineage.upcast(Document(_STATE, version, plain(payload, format)))
+        return msgspec.Raw(encoded(now.content, format))
+
+    def _decode_payload(self, payload: msgspec.Raw | bytes, format: Format) -> S:
+        if format not in self._decoders:
+            self._decoders[format] = payload_decoder(self._state_type, format)
+        state: S = self._decoders[format](payload)
+        return state
+
+    def _lower(self, state: S, payload: bytes, version: int) -> bytes:
+        """Return the payload of an older version, one from which the same state comes back."""
+        what = f"{self._owner}: its state cannot be written as version {version}"
+        try:
+            older = encoded(self._lineage.downcast(_STATE, plain(payload, self._format), version), self._format)
+            now = older
+            if not self._lineage.is_read_as_it_is(_STATE, version):
+                now = bytes(self._upcast(older, version, self._format))
+            back = self._decode_payload(now, self._format)
+        except Exception as error:
+            raise EventTypeError(f"{what}: {type(error).__name__}: {error}") from error
+        if back != state and self._encode_payload(back) != payload:
+            raise EventTypeError(f"{what}: it would come back as {back!r}, and is {state!r}")
+        return older
