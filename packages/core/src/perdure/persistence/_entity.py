@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from perdure.abc import DeleteRange, PutState, Write
-from perdure.errors import ApplyError, EventsNeeded, InvalidTag
+from perdure.errors import ApplyError, DamagedSnapshot, EventsNeeded, InvalidTag
 from perdure.journal import EVENTS, AnyEvent, RecordError, metadata_of, named
 from perdure.persistence._definition import Definition, is_immutable
 from perdure.persistence._following import Followers
@@ -137,12 +137,10 @@ class Entity(Head):
         """Return the number of the last event without which the actor can be recovered."""
         if self.snapshots is None:
             return self.sequence_number
-        snapshot = await self._stores.snapshots.newest(self.persistence_id)
-        if snapshot is None:
-            return 0
         try:
-            return self.definition.states.decode(snapshot.record)[1]
-        except RecordError:
+            snapshot = await self._stores.snapshots.newest(self.persistence_id)
+            return 0 if snapshot is None else self.definition.states.decode(snapshot.record)[1]
+        except (DamagedSnapshot, RecordError):
             return 0
 
     def _encode_snapshot(self) -> bytes:

@@ -15,6 +15,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from contextlib import aclosing
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 import msgspec
@@ -163,26 +164,29 @@ class Reading:
     async def _replay(self, base: Base) -> None:
         """Fold the events after a base."""
         state, number = base.state, base.number
+        last: bytes | None = None
         ended = False
         first = True
         async with aclosing(self._log(max(1, number))) as pages:
             async for entries in pages:
                 if first:
+                    last = entries[0].value if entries and base.number else None
                     entries = self._after(base, entries)
                     first = False
                 else:
                     await asyncio.sleep(0)  # let others run between pages
                 if self._before is not None:
-                    early = [entry for entry in entries if not ended and not (ended := self._is_too_late(entry.value))]
+                    early = list(takewhile(lambda entry: not self._is_too_late(entry.value), entries))
+                    ended = len(early) < len(entries)
                     entries = early
                 state, number = fold(self._definition, self.persistence_id, state, number, entries, self._apply)
                 if entries:
-                    self.last_record = entries[-1].value
+                    last = entries[-1].value
                 if ended:
                     break
         if number < self._to < MAX_KEY:
             await self._check_end(number)
-        self.base, self.state, self.number = base, state, number
+        self.base, self.state, self.number, self.last_record = base, state, number, last
 
     async def _check_end(self, number: int) -> None:
         """Check that the log ends at a number, where more of it was asked for."""
@@ -195,18 +199,23 @@ class Reading:
 
     async def _log(self, start: int) -> AsyncGenerator[list[Entry], None]:
         """Yield the log from a number on, in pages, with what stands in the archive before it."""
-        stop = min(self._to, MAX_KEY) + 1
+        stop = self._to + 1
         first = True
         async with aclosing(self._stores.journal.pages(self.persistence_id, start, stop)) as pages:
             async for entries in pages:
-                if first and (not entries or entries[0].key > start):
-                    end = entries[0].key if entries else stop
-                    async with aclosing(self._stores.archive.pages(self.persistence_id, start, end)) as archived:
-                        async for older in archived:
-                            if older:
-                                yield older
-                first = False
+                if first:
+                    first = False
+                    begin = entries[0].key if entries else start if self._to == MAX_KEY else stop
+                    async for older in self._archived(start, begin):
+                        yield older
                 yield entries
+
+    async def _archived(self, start: int, stop: int) -> AsyncGenerator[list[Entry], None]:
+        if start < stop:
+            async with aclosing(self._stores.archive.pages(self.persistence_id, start, stop)) as pages:
+                async for entries in pages:
+                    if entries:
+                        yield entries
 
     def _after(self, base: Base, entries: list[Entry]) -> list[Entry]:
         """Check that the log begins where the base ends, and return what follows it."""

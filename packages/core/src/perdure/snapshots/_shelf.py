@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, ClassVar, Literal, TypeAlias
 
-from perdure.errors import CorruptionError
+from perdure.errors import DamagedSnapshot
 from perdure.journal import AnyEvent, Archive, Compression, Journal, RecordError, compressed, timestamp_of
 from perdure.snapshots._policy import SnapshotPolicy
 from perdure.snapshots._store import SnapshotStore
@@ -94,11 +95,25 @@ class Shelf:
 
     async def _remove_expired(self, persistence_id: str, floor: int, before: float) -> int:
         """Remove snapshots below a number that are from before a time; return the least number that is kept."""
-        while (oldest := await self.store.oldest(persistence_id)) is not None and oldest.sequence_number < floor:
-            if _time_of(oldest.record) >= before:
-                return oldest.sequence_number
-            await self.store.delete(persistence_id, oldest.sequence_number + 1)
+        while (oldest := await self._oldest(persistence_id)) is not None and oldest[0] < floor:
+            number, time = oldest
+            if time >= before:
+                return number
+            await self.store.delete(persistence_id, number + 1)
         return floor
+
+    async def _oldest(self, persistence_id: str) -> tuple[int, float] | None:
+        """Return the number and the time of the oldest snapshot; one that cannot be read is as old as can be."""
+        number = 0
+        try:
+            if (oldest := await self.store.oldest(persistence_id)) is None:
+                return None
+            number = oldest.sequence_number
+            return number, timestamp_of(oldest.record) / 1_000_000
+        except DamagedSnapshot as damaged:
+            return damaged.sequence_number, -math.inf
+        except RecordError:
+            return number, -math.inf
 
 
 class Snapshots:
@@ -188,11 +203,3 @@ class Snapshots:
                     self.failed(number, f"the snapshot at {number} was not saved", error)
         finally:
             self._writing = False
-
-
-def _time_of(record: bytes) -> float:
-    """Return the time of a snapshot in seconds since 1970; of one that cannot be read, so long ago as can be."""
-    try:
-        return timestamp_of(record) / 1_000_000
-    except (RecordError, CorruptionError):
-        return float("-inf")

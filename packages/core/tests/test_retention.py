@@ -1,0 +1,245 @@
+"""Which snapshots and events are kept."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from perdure import ActorSystem, Full, Light, Message, SnapshotFailed, every_n_events, never
+from perdure.abc import Put, WriteGroup
+from perdure.errors import CorruptionError, EventsNeeded, StoreUnavailable
+from perdure.journal import EVENTS, CollectionArchive
+from perdure.memory import MemoryBackend
+from perdure.snapshots import SNAPSHOTS
+from perdure_testkit import FaultyBackend, VirtualClock
+
+from .tapes import PureTape, Read, Write, keys, stored_as
+
+ARCHIVE = "archive"
+
+
+class Forget(Message[None]):
+    """Delete the events up to a number."""
+
+    to: int
+
+
+class Save(Message[None]):
+    """Save a snapshot."""
+
+
+class Forgetting(PureTape):
+    strategy = Full(snapshot=never)
+
+    async def handle(self, message: Any, context: Any) -> Any:
+        match message:
+            case Forget(to):
+                await self.delete_events(to)
+            case Save():
+                await self.save_snapshot()
+            case _:
+                return await super().handle(message, context)
+
+
+async def write(system: ActorSystem, tape: Any, *values: int) -> None:
+    for value in values:
+        await system.ref(tape, "a").ask(Write((value,)))
+        await asyncio.sleep(0.001)  # so that each snapshot is written
+
+
+class TestAge:
+    """`keep_snapshots_for` keeps those that are young enough, and never fewer than `keep_snapshots`."""
+
+    TAPE = stored_as(PureTape, Full(snapshot=every_n_events(1), keep_snapshots=1, keep_snapshots_for=60, compact=True))
+
+    async def test_young_ones_are_kept(self, store: FaultyBackend, clock: VirtualClock) -> None:
+        """They are removed by the first snapshot after their time."""
+        kept = []
+        async with ActorSystem(store=store, clock=clock, passivate_after=1e9) as system:
+            for seconds in (0, 30, 30, 61):
+                await clock.advance(seconds)
+                await write(system, self.TAPE, 1)
+                kept.append(await keys(store, SNAPSHOTS))
+
+        assert kept == [[1], [1, 2], [1, 2, 3], [4]]
+
+    async def test_the_time_outlives_the_actor(self, store: FaultyBackend, clock: VirtualClock) -> None:
+        """A new life knows how old the snapshots of the last one are."""
+        for seconds in (0, 30, 31):
+            await clock.advance(seconds)
+            async with ActorSystem(store=store, clock=clock) as system:
+                await write(system, self.TAPE, 1)
+
+        assert await keys(store, SNAPSHOTS) == [2, 3]
+
+    async def test_events_are_kept_from_the_oldest_kept_snapshot_on(
+        self, store: FaultyBackend, clock: VirtualClock
+    ) -> None:
+        """From each snapshot that is kept, the log can be read on."""
+        async with ActorSystem(store=store, clock=clock, passivate_after=1e9) as system:
+            for seconds in (0, 30, 31):
+                await clock.advance(seconds)
+                await write(system, self.TAPE, 1)
+
+        assert (await keys(store, SNAPSHOTS), await keys(store)) == ([2, 3], [2, 3])
+
+    async def test_one_that_cannot_be_read_is_removed(self, store: FaultyBackend, clock: VirtualClock) -> None:
+        """Nobody can say how old it is, and nobody can use it."""
+        await store.commit([WriteGroup((Put(SNAPSHOTS, "Tape/a", 1, b"rubbish"),))])
+        async with ActorSystem(store=store, clock=clock) as system:
+            await write(system, self.TAPE, 1, 2)
+
+        assert await keys(store, SNAPSHOTS) == [1, 2]
+
+
+class TestArchive:
+    """With `compact="archive"` events are moved, not lost."""
+
+    TAPE = stored_as(PureTape, Full(snapshot=every_n_events(2), keep_snapshots=1, compact="archive"))
+
+    async def test_events_go_from_the_log_to_the_archive(self, store: FaultyBackend) -> None:
+        """The log and the archive together hold each event."""
+        async with ActorSystem(store=store) as system:
+            await write(system, self.TAPE, 10, 20, 30, 40, 50)
+
+        assert (await keys(store, ARCHIVE), await keys(store)) == ([1, 2, 3], [4, 5])
+
+    async def test_what_cannot_be_archived_stays(self, store: FaultyBackend) -> None:
+        """The snapshot is kept, the failure is reported, and the next one makes up for it."""
+        async with ActorSystem(store=store) as system:
+            events = system.events()
+            store.reject("commit", StoreUnavailable("commit", "down"), when=is_archive)
+            await write(system, self.TAPE, 1, 2)
+            store.heal()
+            between = (await keys(store, SNAPSHOTS), await keys(store), await keys(store, ARCHIVE))
+            await write(system, self.TAPE, 3, 4)
+
+        assert between == ([2], [1, 2], [])
+        assert (await keys(store), await keys(store, ARCHIVE)) == ([4], [1, 2, 3])
+        assert [str(event.error) async for event in events if isinstance(event, SnapshotFailed)] == ["commit: down"]
+
+    async def test_a_recovery_without_snapshots_begins_in_the_archive(self, store: FaultyBackend) -> None:
+        """So a lost or damaged snapshot is no loss."""
+        async with ActorSystem(store=store) as system:
+            await write(system, self.TAPE, 10, 20, 30, 40, 50)
+        await store.collection(SNAPSHOTS, "Tape/a").purge()
+
+        async with ActorSystem(store=store) as system:
+            assert await system.ref(self.TAPE, "a").ask(Read()) == [10, 20, 30, 40, 50]
+
+    async def test_an_archive_without_its_log_is_no_log(self, store: FaultyBackend) -> None:
+        """Going on from it would hide that the newest events are lost."""
+        async with ActorSystem(store=store) as system:
+            await write(system, self.TAPE, 10, 20, 30)
+        await store.collection(EVENTS, "Tape/a").purge()
+
+        async with ActorSystem(store=store) as system:
+            with pytest.raises(CorruptionError, match="the log ends before the state that was saved at this number"):
+                await system.ref(self.TAPE, "a").ask(Read())
+
+    async def test_an_archive_may_be_elsewhere(self, store: FaultyBackend) -> None:
+        """Such as on cheaper disks; it is its owner who closes it."""
+        cheap = MemoryBackend()
+
+        async def commit(writes: Any, size: int) -> None:
+            await cheap.commit([WriteGroup(tuple(writes))])
+
+        async with ActorSystem(store=store, archive=CollectionArchive(cheap, commit)) as system:
+            await write(system, self.TAPE, 10, 20, 30)
+
+        assert (await keys(store, ARCHIVE), await keys(cheap, ARCHIVE)) == ([], [1])
+
+
+def is_archive(groups: list[WriteGroup]) -> bool:
+    return any(getattr(write, "collection", "") == ARCHIVE for group in groups for write in group.writes)
+
+
+class TestDeletion:
+    """`delete_events` removes what a snapshot covers, and refuses what would make the actor unrecoverable."""
+
+    async def test_events_are_removed_up_to_the_number(self, store: FaultyBackend) -> None:
+        """The next life goes on with the snapshot and the numbers (ATS-11, ATS-61)."""
+        async with ActorSystem(store=store) as system:
+            ref = system.ref(Forgetting, "a")
+            await ref.ask(Write((10, 20, 30)))
+            await ref.ask(Save())
+            await ref.ask(Write((40,)))
+            await ref.ask(Forget(2))
+            kept = await keys(store)
+            await ref.stop()
+            state = await ref.ask(Read())
+
+        assert (kept, state) == ([3, 4], [10, 20, 30, 40])
+
+    async def test_the_event_of_the_snapshot_stays(self, store: FaultyBackend) -> None:
+        """It is the head of the log, so no number is used twice (ATS-12, ATS-64)."""
+        async with ActorSystem(store=store) as system:
+            ref = system.ref(Forgetting, "a")
+            await ref.ask(Write((10, 20, 30)))
+            await ref.ask(Save())
+            await ref.ask(Forget(3))
+            await ref.stop()
+            number = await ref.ask(Write((40,)))
+
+        assert (number, await keys(store)) == (4, [3, 4])
+
+    @pytest.mark.parametrize("to", [0, -1])
+    async def test_nothing_is_removed_below_the_first(self, store: FaultyBackend, to: int) -> None:
+        """A number of no event asks for nothing (ATS-64)."""
+        async with ActorSystem(store=store) as system:
+            ref = system.ref(Forgetting, "a")
+            await ref.ask(Write((10, 20)))
+            await ref.ask(Forget(to))
+
+        assert await keys(store) == [1, 2]
+
+    async def test_without_a_snapshot_it_is_refused(self, store: FaultyBackend) -> None:
+        """The error says what to do, and the events are all there (ATS-65)."""
+        async with ActorSystem(store=store) as system:
+            ref = system.ref(Forgetting, "a")
+            await ref.ask(Write((10, 20)))
+
+            with pytest.raises(EventsNeeded, match=r"Tape/a: the events up to 2 .* no snapshot is there: await save_"):
+                await ref.ask(Forget(2))
+
+        assert await keys(store) == [1, 2]
+
+    async def test_beyond_the_newest_snapshot_it_is_refused(self, store: FaultyBackend) -> None:
+        """What the snapshot covers is named (ATS-65)."""
+        async with ActorSystem(store=store) as system:
+            ref = system.ref(Forgetting, "a")
+            await ref.ask(Write((10, 20)))
+            await ref.ask(Save())
+            await ref.ask(Write((30,)))
+
+            with pytest.raises(EventsNeeded, match="covers those up to 2 only") as caught:
+                await ref.ask(Forget(3))
+
+        assert (caught.value.to, caught.value.covered, await keys(store)) == (3, 2, [1, 2, 3])
+
+    async def test_a_damaged_snapshot_covers_nothing(self, store: FaultyBackend) -> None:
+        """Only what can be read makes events superfluous."""
+        async with ActorSystem(store=store) as system:
+            ref = system.ref(Forgetting, "a")
+            await ref.ask(Write((10, 20)))
+            await ref.ask(Save())
+            await store.collection(SNAPSHOTS, "Tape/a").put(2, b"rubbish")
+
+            with pytest.raises(EventsNeeded, match="no snapshot is there"):
+                await ref.ask(Forget(2))
+
+        assert await keys(store) == [1, 2]
+
+    async def test_a_state_that_is_stored_with_each_event_covers_all(self, store: FaultyBackend) -> None:
+        """With `Light`, the last event is all that is needed."""
+        tape = stored_as(Forgetting, Light())
+        async with ActorSystem(store=store) as system:
+            ref = system.ref(tape, "a")
+            await ref.ask(Write((10, 20, 30)))
+            await ref.ask(Forget(3))
+            await ref.stop()
+
+            assert await ref.ask(Read()) == [10, 20, 30]
+        assert await keys(store, EVENTS) == [3]
