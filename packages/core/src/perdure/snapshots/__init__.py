@@ -13,7 +13,7 @@ from perdure.snapshots._policy import (
     on_stop,
     policy_of,
 )
-from perdure.snapshots._shelf import Compact, Shelf, Snapshots
+from perdure.snapshots._shelf import Compact, Draft, Shelf, Snapshots
 from perdure.snapshots._store import Snapshot, SnapshotStore
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "CachedSnapshots",
     "CollectionSnapshots",
     "Compact",
+    "Draft",
     "Predicate",
     "Shelf",
     "Since",

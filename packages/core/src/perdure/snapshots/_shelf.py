@@ -12,7 +12,7 @@ import asyncio
 import logging
 import math
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias
 
 from perdure.errors import DamagedSnapshot
 from perdure.journal import AnyEvent, Archive, Compression, Journal, RecordError, compressed, timestamp_of
@@ -25,6 +25,13 @@ _log = logging.getLogger("perdure.persistence")
 Compact: TypeAlias = bool | Literal["archive"]
 
 
+class Draft(NamedTuple):
+    """A state that is captured: about how many bytes its record will have, and how to make that, in any thread."""
+
+    size: int
+    record: Callable[[], bytes]
+
+
 class Shelf:
     """What all actors of a type in a system share of their snapshots.
 
@@ -32,7 +39,7 @@ class Shelf:
     an actor does not suffer from.
     """
 
-    _LARGE: ClassVar[int] = 64 * 1024  # bytes that are better packed in a thread
+    _LARGE: ClassVar[int] = 64 * 1024  # bytes of a snapshot that is better finished in a thread
 
     def __init__(
         self,
@@ -65,10 +72,10 @@ class Shelf:
         self._saved = saved
         self._time = time
 
-    async def save(self, persistence_id: str, sequence_number: int, record: bytes) -> None:
+    async def save(self, persistence_id: str, sequence_number: int, draft: Draft) -> None:
         """Store a snapshot durably, and tell of it."""
         began = self.monotonic()
-        record = await self._packed(record)
+        record = await self._finished(draft)
         await self.store.save(persistence_id, sequence_number, record)
         self._saved(persistence_id, sequence_number, len(record), self.monotonic() - began)
 
@@ -88,10 +95,10 @@ class Shelf:
                 await self._archive.add(persistence_id, entries)
         await self._journal.remove(persistence_id, below)
 
-    async def _packed(self, record: bytes) -> bytes:
-        if len(record) < self._LARGE:
-            return compressed(record, self._compression)
-        return await asyncio.to_thread(compressed, record, self._compression)
+    async def _finished(self, draft: Draft) -> bytes:
+        if draft.size < self._LARGE:
+            return compressed(draft.record(), self._compression)
+        return await asyncio.to_thread(lambda: compressed(draft.record(), self._compression))
 
     async def _remove_expired(self, persistence_id: str, floor: int, before: float) -> int:
         """Remove snapshots below a number that are from before a time; return the least number that is kept."""
@@ -130,7 +137,7 @@ class Snapshots:
         self._shelf = shelf
         self._known: tuple[int, ...] = ()
         self._newest = 0
-        self._next: tuple[int, bytes] | None = None
+        self._next: tuple[int, Draft] | None = None
         self._writing = False
         self._bytes = 0
         self._began = shelf.monotonic()
@@ -162,19 +169,19 @@ class Snapshots:
         self._known = (sequence_number,)
         self._newest = sequence_number
 
-    def save_soon(self, sequence_number: int, record: bytes) -> None:
+    def save_soon(self, sequence_number: int, draft: Draft) -> None:
         """Write a snapshot in the background, and report how that went."""
         self._bytes = 0
         self._began = self._shelf.monotonic()
         self._newest = sequence_number
-        self._next = (sequence_number, record)
+        self._next = (sequence_number, draft)
         if not self._writing:
             self._writing = True
             self._shelf.in_background(self._write())
 
-    async def save(self, sequence_number: int, record: bytes) -> None:
+    async def save(self, sequence_number: int, draft: Draft) -> None:
         """Store a snapshot; when this returns it is durable. What it makes superfluous is removed, or reported."""
-        await self._shelf.save(self.persistence_id, sequence_number, record)
+        await self._shelf.save(self.persistence_id, sequence_number, draft)
         keep = self._shelf.keep
         self._known = tuple(sorted({*self._known, sequence_number})[-keep:])
         if len(self._known) < keep:
@@ -195,9 +202,9 @@ class Snapshots:
     async def _write(self) -> None:
         try:
             while self._next is not None:
-                (number, record), self._next = self._next, None
+                (number, draft), self._next = self._next, None
                 try:
-                    await self.save(number, record)
+                    await self.save(number, draft)
                 except Exception as error:
                     self._newest = max(self._known, default=0)
                     self.failed(number, f"the snapshot at {number} was not saved", error)
