@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-import multiprocessing
-from collections.abc import Callable, Coroutine, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterator
 from time import perf_counter
-from typing import Any, TypeVar
 
 import psutil
 
+from benchmarks.apart import apart, resident, taken
 from benchmarks.counter import Add, Counter
 from benchmarks.queue_actor import QueueActors
 from benchmarks.report import Cell, Table
 from benchmarks.run import Run
 from perdure.actors import ActorSystem
-
-T = TypeVar("T")
 
 _GIB = 1 << 30
 _KIB = 1 << 10
@@ -52,16 +47,6 @@ def million(quick: bool, available: int) -> Table:
         return Table.skipped(title, f"{available / _GIB:.1f} GiB of memory are available, {_NEEDED // _GIB} are needed")
     columns = ("GiB resident", "KiB each", "tasks", "seconds to live", "asks a second", "seconds to stop")
     return Table(title, columns, [apart(a_million, _MILLION)])
-
-
-def apart(measure: Callable[[int], Coroutine[Any, Any, T]], count: int) -> T:
-    """Measure in a new process."""
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(_measured, measure, count).result()
-
-
-def _measured(measure: Callable[[int], Coroutine[Any, Any, T]], count: int) -> T:
-    return asyncio.run(measure(count))
 
 
 async def by_ref(actors: int) -> tuple[float, float, int]:
@@ -98,18 +83,18 @@ async def of_queues(actors: int) -> tuple[float, float, int]:
 async def a_million(actors: int) -> tuple[float, float, int, float, float, float]:
     """Return what so many actors take, how soon they live, answer one ask each, and stop."""
     async with ActorSystem(passivate_after=3600, stop_timeout=600) as system:
-        empty = psutil.Process().memory_info().rss
+        empty = resident()
         started = perf_counter()
         await _ask(system, range(actors))
         live = perf_counter()
         await _ask(system, range(actors))
         answered = perf_counter()
         assert system.live == actors
-        resident, tasks = psutil.Process().memory_info().rss, len(asyncio.all_tasks())
+        full, tasks = resident(), len(asyncio.all_tasks())
         stopping = perf_counter()
     stop = perf_counter() - stopping
-    each = (resident - empty) / actors / _KIB
-    return resident / _GIB, each, tasks, live - started, actors / (answered - live), stop
+    each = (full - empty) / actors / _KIB
+    return full / _GIB, each, tasks, live - started, actors / (answered - live), stop
 
 
 async def _ask(system: ActorSystem, numbers: range) -> None:
@@ -119,12 +104,6 @@ async def _ask(system: ActorSystem, numbers: range) -> None:
         await asyncio.gather(*(system.ref(Counter, f"counter-{number}").ask(_ADD) for number in some))
 
 
-def taken() -> tuple[int, int]:
-    """Return the bytes that are resident, and how many objects the collector tracks, when it has collected."""
-    gc.collect()
-    return psutil.Process().memory_info().rss, len(gc.get_objects())
-
-
 def _growth(before: tuple[int, int], after: tuple[int, int], actors: int) -> tuple[float, float, int]:
-    resident, objects = (now - then for then, now in zip(before, after, strict=True))
-    return resident / actors / _KIB, objects / actors, len(asyncio.all_tasks())
+    more, objects = (now - then for then, now in zip(before, after, strict=True))
+    return more / actors / _KIB, objects / actors, len(asyncio.all_tasks())

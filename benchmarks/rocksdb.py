@@ -1,33 +1,31 @@
-"""RocksDB: durable events a second, recovery and disk, beside bare `rocksdict` doing the same."""
+"""RocksDB: what the sections measure of SQLite, and bytes an event on disk, beside bare `rocksdict` doing the same."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, closing
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 
-import msgspec
 from rocksdict import WriteBatch
 
-from benchmarks.account import Account, Balance, Deposited, event_record
+from benchmarks import handles, memory, recovery, scans
+from benchmarks.account import event_record
 from benchmarks.asked import Asked
 from benchmarks.report import Table
 from benchmarks.rounds import Measure, in_turns
 from benchmarks.run import Run
-from perdure import ActorSystem, open_backend
-from perdure.abc import Put, WriteGroup
+from benchmarks.stored import events_of, log_of, store_all
+from perdure import ActorSystem
 from perdure_rocksdb import _keys as keys
-from perdure_rocksdb._database import PROGRESS_KEY, Progress, open_to_write
+from perdure_rocksdb._database import PROGRESS_KEY, Database, Progress, open_to_write
 from perdure_rocksdb._settings import Settings
 from perdure_rocksdb._tuning import ENTRIES, FEED
 
 _ACTORS = (1, 100, 1_000, 10_000)
 _BATCH = 256  # groups in a commit of perdure's, at the most
-_HEADER = keys.NUMBER_BYTES + 6  # bytes before a record's MessagePack
-
-_decode = msgspec.msgpack.Decoder(tuple[str, int, int, Deposited, None]).decode
+_HEADER = keys.NUMBER_BYTES + recovery.HEADER  # bytes before a record's MessagePack
 
 _THROUGHPUT_NOTE = """Events a second, medians; `best` is perdure's best round. A ratio is perdure / the other.
 All sync the write-ahead log at each batch. raw: rocksdict writing the same rows (an entry and its place in the feed)
@@ -36,20 +34,22 @@ with the same options, without an event loop, replies or checks; min(actors, 256
 _RECOVERY_NOTE = """Events a second, medians, warm file cache.
 raw: rocksdict's iterator and msgspec on the same rows, without checksum and fold."""
 
+_HELD = "RocksDB's write buffers, and the heads of up to 200,000 logs"
+
+_SCAN_NOTE = "rocksdict's iterators, entry by entry; for the feed, the place and then the entry"
+
 _DISK_NOTE = """Bytes an event once all is closed, of the same events; `record` is what perdure gives the store."""
 
 
 async def tables(run: Run) -> AsyncIterator[Table]:
     yield await _throughputs(run)
     path = run.file("rocksdb-recovery")
-    events = run.pick(100_000, 5_000)
-    actors, each = run.pick(10_000, 500), 20
-    many = [f"many-{number}" for number in range(actors)]
-    await _write(f"rocksdb:///{path}", ["long"], events)
-    await _write(f"rocksdb:///{path}", many, each)
-    rows = [await _recovery(run, path, ["long"], events), await _recovery(run, path, many, each)]
-    yield Table("RocksDB: recovery", ("what", "perdure", "best", "raw", "/ raw", "seconds"), rows, _RECOVERY_NOTE)
-    yield await _disk(run, actors, each)
+    yield await recovery.table(run, "RocksDB: recovery", f"rocksdb:///{path}", partial(_fetch, path), _RECOVERY_NOTE)
+    yield await _disk(run)
+    yield handles.table(run, "RocksDB: handles", run.url("rocksdb-handles", "rocksdb"))
+    yield memory.table(run, "RocksDB: memory", "RocksDB", lambda: run.url("rocksdb-memory", "rocksdb"), _HELD)
+    path = run.file("rocksdb-scans")
+    yield await scans.table(run, "RocksDB: scans", f"rocksdb:///{path}", partial(_scan, path), _SCAN_NOTE)
 
 
 class Driver:
@@ -58,7 +58,7 @@ class Driver:
     def __init__(self, path: Path, logs: int, batch: int) -> None:
         self._database = open_to_write(Settings(path=path))
         self._handles = [self._database.handle(ENTRIES), self._database.handle(FEED)]
-        self._paths = [f"{Account.type_name}/account-{number}".encode() + b"\0" for number in range(logs)]
+        self._paths = [log_of(f"account-{number}").encode() + b"\0" for number in range(logs)]
         self._batch = batch
         self._written = 0
         self._record = event_record(1)
@@ -109,69 +109,65 @@ async def _throughput(run: Run, actors: int) -> tuple[int | float, ...]:
     return (actors, own.median, own.best, *medians, *(own.median / other for other in medians))
 
 
-async def _recovery(run: Run, path: Path, names: Sequence[str], events: int) -> tuple[str | float, ...]:
-    async def own(seconds: float) -> float:
-        async with ActorSystem(store=f"rocksdb:///{path}", ask_timeout=300) as system:
-            await system.ref(Account, "warm-up").ask(Balance())
-            refs = [system.ref(Account, name) for name in names]
-            started = perf_counter()
-            balances = await asyncio.gather(*(ref.ask(Balance()) for ref in refs))
-            elapsed = perf_counter() - started
-        assert set(balances) == {events}
-        return len(names) * events / elapsed
-
-    async def raw(seconds: float) -> float:
-        return len(names) * events / _fetch(path, names, events)
-
-    rates = await in_turns({"own": own, "raw": raw}, run.pick(5, 1), 0)
-    rate, other = rates["own"], rates["raw"].median
-    title = f"{len(names):,} x {events:,} events"
-    return (title, rate.median, rate.best, other, rate.median / other, len(names) * events / rate.median)
-
-
-def _fetch(path: Path, names: Sequence[str], events: int) -> float:
-    """Return the seconds to read and decode what these actors would."""
+async def _fetch(path: Path, names: Sequence[str], events: int) -> float:
     with closing(open_to_write(Settings(path=path))) as database:
         started = perf_counter()
         for name in names:
-            it, base = database.entries.iter(), keys.log("events", _id(name))
-            it.seek(base)
-            decoded = []
-            while (key := it.key()) is not None and key.startswith(base):
-                decoded.append(_decode(memoryview(it.value())[_HEADER:]))
-                it.next()
-            assert len(decoded) == events
-            del it
+            entries = _entries(database, keys.log("events", log_of(name)))
+            assert len([recovery.decode(memoryview(value)[_HEADER:]) for _, value in entries]) == events
         return perf_counter() - started
 
 
-async def _disk(run: Run, actors: int, each: int) -> Table:
+def _entries(database: Database, base: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield key and value of all that begins like this."""
+    it = database.entries.iter()
+    it.seek(base)
+    while (key := it.key()) is not None and key.startswith(base):
+        yield key, it.value()
+        it.next()
+
+
+async def _scan(path: Path, what: scans.What, count: int) -> float:
+    with closing(open_to_write(Settings(path=path, machine=scans.MACHINE))) as database:
+        started = perf_counter()
+        assert sum(1 for _ in _SCANS[what](database)) == count
+        return perf_counter() - started
+
+
+def _feed(database: Database) -> Iterator[object]:
+    base = f"{scans.MANY}\0".encode()
+    it = database.feed.iter()
+    it.seek(base)
+    while (key := it.key()) is not None and key.startswith(base):
+        yield database.entries[base + it.value()]
+        it.next()
+
+
+def _prefixes(database: Database) -> Iterator[str]:
+    it = database.entries.iter()
+    it.seek(keys.behind(scans.MANY, ""))
+    while (key := it.key()) is not None and key < keys.behind_name(scans.MANY):
+        prefix = keys.prefix_of(scans.MANY, key)
+        yield prefix
+        it.seek(keys.behind(scans.MANY, prefix))
+
+
+_SCANS: dict[scans.What, Callable[[Database], Iterator[object]]] = {
+    "log": lambda database: _entries(database, keys.log(scans.LONG, scans.LONG)),
+    "feed": _feed,
+    "prefixes": _prefixes,
+}
+
+
+async def _disk(run: Run) -> Table:
     """Compare what the events of many actors, appended in turn, take on disk here and in SQLite."""
+    names = [f"{number}" for number in range(run.pick(10_000, 500))]
+    events = 20
     sizes = []
     for scheme in ("rocksdb", "sqlite"):
         path = run.file(f"disk-{scheme}")
-        await _write(f"{scheme}:///{path}", [f"{number}" for number in range(actors)], each, in_turn=True)
+        await store_all(f"{scheme}:///{path}", events_of(names, events, in_turn=True))
         files = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
-        sizes.append(sum(file.stat().st_size for file in files) / (actors * each))
-    row: tuple[str | float, ...] = (f"{actors:,} x {each} events", len(event_record(1)), *sizes)
+        sizes.append(sum(file.stat().st_size for file in files) / (len(names) * events))
+    row: tuple[str | float, ...] = (f"{len(names):,} x {events} events", len(event_record(1)), *sizes)
     return Table("RocksDB: disk", ("what", "record", "RocksDB", "SQLite"), [row], _DISK_NOTE)
-
-
-async def _write(url: str, names: Sequence[str], events: int, *, in_turn: bool = False) -> None:
-    """Give each actor so many events of 1, as it would have stored them."""
-    record = event_record(1)
-    step = 1 if in_turn else 500
-    pages = [range(first, min(first + step, events + 1)) for first in range(1, events + 1, step)]
-    groups = [
-        WriteGroup(tuple(Put("events", _id(name), number, record) for number in page))
-        for page in pages
-        for name in names
-    ]
-    backend = await open_backend(url)
-    for first in range(0, len(groups), 256):
-        assert not any(await backend.commit(groups[first : first + 256]))
-    await backend.close()
-
-
-def _id(name: str) -> str:
-    return f"{Account.type_name}/{name}"

@@ -27,6 +27,6 @@ class Run:
             path = self.folder / f"{name}-{next(self._files)}.db"
         return path
 
-    def url(self, name: str) -> str:
-        """Return the URL of a new SQLite store."""
-        return f"sqlite:///{self.file(name)}"
+    def url(self, name: str, scheme: str = "sqlite") -> str:
+        """Return the URL of a new store in a file or folder."""
+        return f"{scheme}:///{self.file(name)}"

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from time import perf_counter
 from typing import Any, NamedTuple
 
+from benchmarks.apart import apart, taken
 from benchmarks.counter import Mark, Tally
-from benchmarks.idle_actors import apart, taken
 from benchmarks.report import Table
 from benchmarks.run import Run
 from perdure.actors import Actor, ActorRef, ActorSystem, Context, Fixed, Message, Restart
