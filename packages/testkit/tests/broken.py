@@ -374,6 +374,34 @@ class TestCutting(Broken):
             return Page([entry._replace(value=entry.value.split(b"\0")[0]) for entry in page.entries], page.more)
 
 
+class TestHoarding(Broken):
+    """Keeps all that was read of a log."""
+
+    __test__ = True
+
+    class kind(MemoryBackend):
+        def __init__(self, name: str) -> None:
+            super().__init__(name)
+            self._kept: list[bytearray] = []
+
+        async def page(
+            self,
+            collection: str,
+            prefix: str,
+            start: int,
+            stop: int,
+            *,
+            limit: int,
+            max_bytes: int,
+            reverse: bool = False,
+        ) -> Page:
+            page = await super().page(
+                collection, prefix, start, stop, limit=limit, max_bytes=max_bytes, reverse=reverse
+            )
+            self._kept += [bytearray(entry.value) for entry in page.entries]
+            return page
+
+
 class TestThreadLeaking(Broken):
     """Leaves a thread behind."""
 

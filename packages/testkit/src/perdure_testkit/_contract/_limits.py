@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
+import tracemalloc
+from collections.abc import AsyncIterator
 from typing import Any, ClassVar, cast
 
 import pytest
@@ -12,7 +14,20 @@ import pytest
 from perdure.abc import Backend, Conflict, LastKey, Put, PutState, WriteGroup
 from perdure.errors import OutcomeUnknown, StoreError, StoreUnavailable
 from perdure_testkit._contract._claims import needs
-from perdure_testkit._contract._material import EVENTS, STATES, append, entries_of, fed, keys_of, puts, random_bytes
+from perdure_testkit._contract._material import (
+    EVENTS,
+    STATES,
+    append,
+    entries_of,
+    fed,
+    keys_of,
+    puts,
+    random_bytes,
+    records_of,
+)
+
+_LONG = 12_288
+_EVENT = random_bytes(512)
 
 
 class LimitRules:
@@ -99,6 +114,23 @@ class LimitRules:
 
         assert [first.key, *[entry.key async for entry in reading]] == list(range(1, 1_011))
 
+    async def test_a_long_scan_holds_a_few_pages(self, backend: Backend) -> None:
+        """However long a log is, an iteration of it never holds the half (GAP-24)."""
+        await _write_long(backend)
+
+        held = await _most_held(backend.collection(EVENTS, "a").iterate())
+
+        assert held < _LONG * len(_EVENT) / 2
+
+    @needs("feed")
+    async def test_a_long_feed_is_read_in_a_few_pages_of_memory(self, backend: Backend) -> None:
+        """However long a feed is, who reads it in pages never holds the half (GAP-24)."""
+        await _write_long(backend)
+
+        held = await _most_held(records_of(backend, limit=512))
+
+        assert held < _LONG * len(_EVENT) / 2
+
     @needs("feed")
     async def test_the_clock_may_go_backwards(self, backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
         """When the time of day goes backwards nothing changes its order, and nothing is lost (GAP-22)."""
@@ -113,3 +145,26 @@ class LimitRules:
         assert [value for _, value in await entries_of(backend.collection(EVENTS, "a"))] == [
             b"%d" % n for n in range(10)
         ]
+
+
+async def _write_long(backend: Backend) -> None:
+    """Write a log of some twenty pages."""
+    for after in range(0, _LONG, 1_024):
+        assert await backend.commit([append("a", after, *[_EVENT] * 1_024)]) == [None]
+
+
+async def _most_held(scan: AsyncIterator[object]) -> int:
+    """Return the bytes by which Python's memory was the fullest during a scan of all there is."""
+    was_tracing = tracemalloc.is_tracing()
+    tracemalloc.start()
+    try:
+        tracemalloc.reset_peak()
+        before, _ = tracemalloc.get_traced_memory()
+        found = 0
+        async for _ in scan:
+            found += 1
+        assert found == _LONG
+        return tracemalloc.get_traced_memory()[1] - before
+    finally:
+        if not was_tracing:
+            tracemalloc.stop()
