@@ -72,6 +72,32 @@ async def reveal(system: ActorSystem) -> None:
     reveal_type(await system.ref(Account, "alice").ask(Deposit(1)))
 """
 
+DATACLASS = (
+    ANNOTATED.replace("import asyncio\n", "import asyncio\nfrom dataclasses import dataclass\n")
+    .replace("Context, Event, Message, PersistentActor", "Context, Message, PersistentActor, event")
+    .replace(
+        "class Deposited(Event): ", '@event(manifest="deposited", version=2)\n@dataclass(frozen=True)\nclass Deposited:'
+    )
+    + """
+
+reveal_type(Deposited(1).amount)
+"""
+)
+
+MODEL = (
+    DATACLASS.replace("from dataclasses import dataclass", "from pydantic import BaseModel")
+    .replace("@dataclass(frozen=True)\nclass Deposited:", "class Deposited(BaseModel):")
+    .replace("Deposited(amount)", "Deposited(amount=amount)")
+    .replace("Deposited(1)", "Deposited(amount=1)")
+)
+
+NO_EVENTS = """
+from perdure import PersistentActor
+
+
+class Account(PersistentActor[int, int]): ...
+"""
+
 WRONG = """
 from perdure import ActorRef, Event, Message
 
@@ -163,6 +189,23 @@ def test_the_annotated_form_is_accepted_strictly(check: Check, program: Path) ->
     program.write_text(ANNOTATED + REVEAL)
 
     assert check(program, strict=True) == ([], ["int"])
+
+
+@CHECKERS
+@pytest.mark.parametrize("form", [DATACLASS, MODEL], ids=["dataclass", "model"])
+def test_dataclasses_and_models_are_events(check: Check, program: Path, form: str) -> None:
+    """They keep their own types under the decorator."""
+    program.write_text(form + REVEAL)
+
+    assert check(program, strict=True) == ([], ["int", "int"])
+
+
+@CHECKERS
+def test_what_cannot_be_an_event_is_found(check: Check, program: Path) -> None:
+    """An integer is no event."""
+    program.write_text(NO_EVENTS)
+
+    assert len(check(program, strict=True).errors) == 1
 
 
 @CHECKERS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import find, given
 from msgspec import Meta
 from msgspec.structs import force_setattr
+from pydantic import BaseModel, Field
 
 from perdure import Event, PersistentActor
 from perdure.errors import EventTypeError
@@ -128,3 +130,43 @@ def test_events_are_generated_of_all_types() -> None:
 def test_generated_events_are_such_as_a_persist_takes(event: Fact) -> None:
     """Constraints of fields are kept."""
     assert not isinstance(event, Small) or 0 <= event.number <= 100
+
+
+class Address(BaseModel):
+    street: str
+    number: int = Field(gt=0)
+
+
+class Ordered(BaseModel):
+    to: Address
+    pieces: int = Field(gt=0, alias="count")
+
+
+@dataclass(frozen=True)
+class Cancelled:
+    reason: str
+    order: Ordered | None = None
+
+
+class Shop(PersistentActor[int, Ordered | Cancelled]):
+    pass
+
+
+def test_dataclasses_and_models_are_made_too() -> None:
+    """Also those with rules of their own."""
+    check_events(Shop)
+
+    assert find(events_of(Shop), lambda event: isinstance(event, Ordered)).pieces == 1
+
+
+def test_models_that_come_back_changed_are_found() -> None:
+    """An excluded field is refused by a persist, so nothing is lost by it; and here nothing can be stored."""
+
+    class Hidden(BaseModel):
+        thing: int = Field(exclude=True)
+
+    class Hiding(PersistentActor[int, Hidden]):
+        pass
+
+    with pytest.raises(AssertionError, match="no event Hidden can be stored"):
+        check_events(Hiding)

@@ -40,16 +40,15 @@ class Replay(Generic[S]):
 
     def advance(self, record: bytes) -> None:
         """Apply the next event. Raises `AssertionError` when it makes a difference."""
-        decode = self._definition.events.decode
-        event = decode(record)
-        self._folded = applied(self._actor.apply, self._folded, event, "")
+        self._folded = self._after(self._actor, self._folded, record)
         if stores_states(self._definition):
             before = self._snapshot() if self.number else self._from_snapshot
-            self._from_snapshot = applied(self._create().apply, before, decode(record), "")
+            self._from_snapshot = self._after(self._create(), before, record)
         self.number += 1
         if stores_states(self._definition) and not same(self._from_snapshot, self._folded):
             raise AssertionError(
-                f"a snapshot before event {self.number}, {event!r}, makes another state of it than the whole log"
+                f"a snapshot before event {self.number}, {self._shown(record)}, makes another state of it than the "
+                f"whole log"
                 f"\n  from the snapshot: {self._from_snapshot!r}\n  from the log:      {self._folded!r}"
                 f"\n{_HINT}"
             )
@@ -58,6 +57,15 @@ class Replay(Generic[S]):
         """Raise `AssertionError` unless this is the live actor's state."""
         if not same(live, self._folded):
             raise AssertionError(different(live, self._folded, self.number))
+
+    def _after(self, actor: PersistentActor[S, Any], state: S, record: bytes) -> S:
+        """Return the state after the events of a record, mostly one."""
+        for event in self._definition.events.decode_all(record):
+            state = applied(actor.apply, state, event, "")
+        return state
+
+    def _shown(self, record: bytes) -> str:
+        return ", ".join(map(repr, self._definition.events.decode_all(record)))
 
     def _snapshot(self) -> S:
         """Return the state as it comes back from a snapshot."""

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypeVar, get_args, get_origin
+import dataclasses
+from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 from hypothesis.errors import Unsatisfiable
 from hypothesis.strategies import SearchStrategy
 
-from perdure import Event, PersistentActor
+from perdure import PersistentActor
 from perdure.errors import EventTypeError
-from perdure.journal import EventCodec, Format, RecordError, StateCodec
+from perdure.journal import AnyEvent, EventCodec, Format, RecordError, StateCodec, is_model
 from perdure.persistence._definition import Definition
 
 S = TypeVar("S")
-E = TypeVar("E", bound=Event)
+E = TypeVar("E", bound=AnyEvent)
 
 _FORMATS: tuple[Format, ...] = ("msgpack", "json")
 
@@ -50,7 +51,7 @@ def events_of(actor_type: type[PersistentActor[Any, E]]) -> SearchStrategy[E]:
     return st.one_of(strategies)
 
 
-def check_event(codec: EventCodec, event: Event) -> None:
+def check_event(codec: EventCodec, event: AnyEvent) -> None:
     """Check one event. Raises `AssertionError`; `EventTypeError` when it cannot be encoded."""
     try:
         back: object = codec.decode(codec.encode(event, 0))
@@ -80,7 +81,7 @@ def _codecs(actor_type: type[PersistentActor[Any, Any]]) -> list[EventCodec]:
     return [Definition(actor_type, write).events for write in _FORMATS]
 
 
-def _types_of(codec: EventCodec) -> list[type[Event]]:
+def _types_of(codec: EventCodec) -> list[type[Any]]:
     return list(codec.types)
 
 
@@ -94,7 +95,7 @@ def _check_generated(actor_type: type[PersistentActor[Any, Any]], examples: int)
                 raise AssertionError(text) from error
 
 
-def _check_generated_of(kind: type[Event], codec: EventCodec, examples: int) -> None:
+def _check_generated_of(kind: type[Any], codec: EventCodec, examples: int) -> None:
     @settings(
         max_examples=examples,
         database=None,
@@ -103,27 +104,52 @@ def _check_generated_of(kind: type[Event], codec: EventCodec, examples: int) -> 
         suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow],
     )
     @given(_events_of(kind, codec))
-    def check(event: Event) -> None:
+    def check(event: AnyEvent) -> None:
         check_event(codec, event)
 
     check()
 
 
-def _events_of(kind: type[Event], codec: EventCodec) -> SearchStrategy[Event]:
-    def is_taken(event: Event) -> bool:
+def _events_of(kind: type[Any], codec: EventCodec) -> SearchStrategy[Any]:
+    def is_taken(event: AnyEvent) -> bool:
         try:
             codec.encode(event, 0)
         except EventTypeError:
             return False
         return True
 
-    fields = {field.name: _values_of(field.type) for field in msgspec.structs.fields(kind)}
-    return st.builds(kind, **fields).filter(is_taken)
+    return _objects_of(kind).filter(is_taken)
+
+
+@st.composite
+def _objects_of(draw: st.DrawFn, kind: type[Any]) -> Any:
+    try:
+        values = {name: draw(_values_of(hint)) for name, hint in _fields_of(kind).items()}
+        return kind.model_validate(values) if is_model(kind) else kind(**values)
+    except ValueError:  # a validation of its own, of which nothing is known here
+        reject()
+
+
+def _fields_of(kind: type[Any]) -> dict[str, Any]:
+    """Return the types of the fields with which an object of a type is made."""
+    if is_model(kind):
+        return {field.alias or name: _hint_of(field) for name, field in kind.model_fields.items()}
+    if issubclass(kind, msgspec.Struct):
+        return {field.name: field.type for field in msgspec.structs.fields(kind)}
+    hints = get_type_hints(kind, include_extras=True)
+    return {field.name: hints[field.name] for field in dataclasses.fields(kind) if field.init}
+
+
+def _hint_of(field: Any) -> Any:
+    """Return the type of a model's field with its constraints, most of which hypothesis knows."""
+    return Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
 
 
 def _values_of(hint: Any) -> SearchStrategy[Any]:
     """Return the values of a field; hypothesis does not know the constraints of msgspec."""
     base, *metadata = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+    if any(not isinstance(known, msgspec.Meta) for known in metadata):
+        return st.from_type(hint)
     meta = next((known for known in metadata if isinstance(known, msgspec.Meta)), msgspec.Meta())
     if base is int:
         least = meta.ge if meta.gt is None else int(meta.gt) + 1

@@ -11,9 +11,10 @@ from typing import Any, Generic, NamedTuple, Self, TypeVar
 
 import msgspec
 
-from perdure import ActorSystem, Event, Message, PersistentActor
+from perdure import ActorSystem, Message, PersistentActor
 from perdure.abc import Backend
 from perdure.errors import Rejected
+from perdure.journal import AnyEvent
 from perdure_testkit._faults import Injected, Operation
 from perdure_testkit._faulty import FaultyBackend
 from perdure_testkit._side_by_side import side_by_side
@@ -21,7 +22,7 @@ from perdure_testkit._stage import Observed, Setting, Stage, open_stage
 from perdure_testkit._wanted import meets, named
 
 S = TypeVar("S")
-E = TypeVar("E", bound=Event)
+E = TypeVar("E", bound=AnyEvent)
 R = TypeVar("R")
 R2 = TypeVar("R2")
 

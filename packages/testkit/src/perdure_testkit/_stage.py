@@ -15,11 +15,11 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcon
 from itertools import count
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from perdure import ActorSystem, Event, Message, PersistentActor, open_backend
+from perdure import ActorSystem, Message, PersistentActor, open_backend
 from perdure.abc import Backend, LastKey, Put, WriteGroup
 from perdure.actors import ActorRef, Clock
 from perdure.errors import PerdureError
-from perdure.journal import EVENTS, Journal
+from perdure.journal import EVENTS, AnyEvent, Journal
 from perdure.memory import MemoryBackend
 from perdure.persistence._entity import Entity
 from perdure.persistence._following import Followers
@@ -31,7 +31,7 @@ from perdure_testkit._replay import Replay, different, stores_states
 from perdure_testkit._round_trip import check_event, check_state, same
 
 S = TypeVar("S")
-E = TypeVar("E", bound=Event)
+E = TypeVar("E", bound=AnyEvent)
 
 
 class Setting(NamedTuple, Generic[S, E]):
@@ -206,9 +206,9 @@ class Stage(Generic[S, E]):
         log = self._past_faults.backend.collection(EVENTS, self.identity)
         records = {key: value async for key, value in log.iterate(self._number + 1, number + 1)}
         made = self._listener.events
-        for new in set(records) - set(made):
-            made[new] = self._definition.events.decode(records[new])
-        return [made[new] for new in range(self._number + 1, number + 1) if new in made], records
+        read = {new: self._definition.events.decode_all(records[new]) for new in set(records) - set(made)}
+        new = range(self._number + 1, number + 1)
+        return [event for key in new for event in ((made[key],) if key in made else read.get(key, ()))], records
 
     def _check(
         self, events: Sequence[E], records: Mapping[int, bytes], live: tuple[S, int] | None, recovered: S, number: int
@@ -277,7 +277,7 @@ class _Listener(Followers):
     def __bool__(self) -> bool:
         return True
 
-    def tell(self, persistence_id: str, first_number: int, events: Sequence[Event]) -> None:
+    def tell(self, persistence_id: str, first_number: int, events: Sequence[AnyEvent]) -> None:
         if persistence_id == self._identity:
             self.events.update(enumerate(events, first_number))
             live = self._look()

@@ -5,6 +5,7 @@ from perdure.journal._codec import EventCodec, Several
 from perdure.journal._compression import Compression
 from perdure.journal._event import AnyEvent, Event, Named, event, is_event_type, named
 from perdure.journal._journal import EVENTS, Journal
+from perdure.journal._payload import is_model
 from perdure.journal._record import Format, RecordError, compressed, timestamp_of
 from perdure.journal._states import StateCodec
 from perdure.journal._tags import metadata_of, tags_of
@@ -26,6 +27,7 @@ __all__ = [
     "compressed",
     "event",
     "is_event_type",
+    "is_model",
     "metadata_of",
     "named",
     "tags_of",

@@ -34,6 +34,9 @@ def payload_encoder(format: Format) -> Encode:
 
 def payload_decoder(kind: Any, format: Format) -> Decode:
     """Return a function that decodes the payload of a record into `kind`; `Any` gives plain data."""
+    if _is_validated_dataclass(kind):
+        validate = _model_of_json if format == "json" else _model_of_msgpack
+        return lambda payload: validate(kind, plain(payload, format))
     if format == "json":
         return msgspec.json.Decoder(kind, dec_hook=_model_of_json).decode
     return msgspec.msgpack.Decoder(kind, dec_hook=_model_of_msgpack).decode
@@ -51,7 +54,18 @@ def encoded(value: object, format: Format) -> bytes:
 
 def whole_decoder(kind: Any) -> Callable[[bytes], Stored[Any]]:
     """Return a function that decodes a whole MessagePack record whose payload is a `kind`."""
+    if _is_validated_dataclass(kind):
+        return lambda body: _validated(kind, _decode_stored(body))
     return msgspec.msgpack.Decoder(Stored[kind], dec_hook=_model_of_msgpack).decode
+
+
+def _is_validated_dataclass(kind: Any) -> bool:
+    """Tell whether a type is a pydantic dataclass, which msgspec would read without pydantic."""
+    return hasattr(kind, "__pydantic_validator__") and hasattr(kind, "__dataclass_fields__")
+
+
+def _validated(kind: Any, stored: Stored[Any]) -> Stored[Any]:
+    return msgspec.structs.replace(stored, payload=_model_of_msgpack(kind, stored.payload))
 
 
 def _msgpack_of_model(model: Any) -> msgspec.Raw:
@@ -70,12 +84,12 @@ def _json_of_model(model: Any) -> msgspec.Raw:
 
 
 def _model_of_msgpack(kind: Any, value: Any) -> Any:
-    _check_is_model_type(kind)
+    _check_is_validated(kind)
     return kind.__pydantic_validator__.validate_python(value, strict=False)
 
 
 def _model_of_json(kind: Any, value: Any) -> Any:
-    _check_is_model_type(kind)
+    _check_is_validated(kind)
     return kind.__pydantic_validator__.validate_json(msgspec.json.encode(value), strict=False)
 
 
@@ -118,10 +132,11 @@ def _check_is_model(value: object) -> None:
         raise TypeError(f"objects of type {type(value).__name__} cannot be stored")
 
 
-def _check_is_model_type(kind: Any) -> None:
-    if not is_model(kind):
+def _check_is_validated(kind: Any) -> None:
+    if not hasattr(kind, "__pydantic_validator__"):
         raise TypeError(f"objects of type {kind!r} cannot be read back")
 
 
+_decode_stored: Callable[[bytes], Stored[Any]] = msgspec.msgpack.Decoder(Stored[Any]).decode
 _encode_msgpack = msgspec.msgpack.Encoder(enc_hook=_msgpack_of_model).encode
 _encode_json = msgspec.json.Encoder(enc_hook=_json_of_model).encode

@@ -16,7 +16,7 @@ import msgspec
 
 from perdure.errors import EventTypeError
 from perdure.evolution import Evolution
-from perdure.journal import AnyEvent, EventCodec, Format, StateCodec, is_event_type
+from perdure.journal import AnyEvent, EventCodec, Format, StateCodec, is_event_type, is_model
 from perdure.persistence._strategy import Strategy
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def _looks_immutable(kind: type) -> bool:
         return True
     if issubclass(kind, msgspec.Struct):
         return kind.__struct_config__.frozen
-    if hasattr(kind, "__pydantic_validator__"):
+    if is_model(kind):
         return bool(getattr(kind, "model_config", {}).get("frozen"))
     parameters = getattr(kind, "__dataclass_params__", None)
     return parameters is not None and bool(parameters.frozen)
