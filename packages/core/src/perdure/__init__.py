@@ -24,6 +24,8 @@ from perdure.evolution import Evolution
 from perdure.journal import Compression, Event, event
 from perdure.persistence import (
     ActorSystem,
+    Changed,
+    DurableStateActor,
     Full,
     Light,
     Numbered,
@@ -42,9 +44,11 @@ __all__ = [
     "ActorRef",
     "ActorSystem",
     "Backoff",
+    "Changed",
     "Clock",
     "Compression",
     "Context",
+    "DurableStateActor",
     "Escalate",
     "Event",
     "Evolution",

@@ -16,6 +16,7 @@ PerdureError
 │   └── Unhandled             the handler gave no reply: is there a `case` for the message?
 ├── ApplyError                `apply` cannot fold an event: nothing was stored
 ├── ConflictError             another writer was first: reload and decide again
+│   └── StaleRevision         the caller expected another revision; it is `Rejected` too: the asker alone gets it
 ├── CorruptionError           a stored record cannot be trusted: restore it
 │   └── DamagedSnapshot       a snapshot cannot be trusted: older ones may be, and the events are
 ├── EventsNeeded              events that no snapshot covers are to be removed: save one first
@@ -230,17 +231,28 @@ class ConflictError(PerdureError):
         )
 
 
+class StaleRevision(ConflictError, Rejected):
+    """A save or a delete named a revision that is not the present one. Nothing was stored; the asker alone gets it."""
+
+    def __str__(self) -> str:
+        return (
+            f"{self.persistence_id}: revision {self.expected} was expected, and the present one is {self.actual}: "
+            f"read it and decide again"
+        )
+
+
 class CorruptionError(PerdureError):
     """A stored record is missing, damaged or not understood."""
 
-    def __init__(self, persistence_id: str, sequence_number: int, reason: str) -> None:
-        super().__init__(persistence_id, sequence_number, reason)
+    def __init__(self, persistence_id: str, sequence_number: int, reason: str, number: str = "sequence number") -> None:
+        super().__init__(persistence_id, sequence_number, reason, number)
         self.persistence_id = persistence_id
         self.sequence_number = sequence_number
         self.reason = reason
+        self.number = number
 
     def __str__(self) -> str:
-        return f"{self.persistence_id}, sequence number {self.sequence_number}: {self.reason}"
+        return f"{self.persistence_id}, {self.number} {self.sequence_number}: {self.reason}"
 
 
 class DamagedSnapshot(CorruptionError):

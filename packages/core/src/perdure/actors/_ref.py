@@ -140,7 +140,9 @@ class ActorRef:
 
         With `after`, of a persistent actor: its durable events, as `perdure.persistence.Numbered`, from the first after
         that sequence number on. The log is replayed, then followed, without a gap and without a duplicate; `capacity`
-        bounds the memory, and nothing overflows, for what was dropped is read from the log again.
+        bounds the memory, and nothing overflows, for what was dropped is read from the log again. Of a durable state
+        actor: its state, as `perdure.persistence.Changed`, if its revision is greater, and then whatever it becomes;
+        who is slow sees the newest.
         """
         return self._system._subscribe(self, after, capacity, overflow)
 

@@ -7,6 +7,7 @@ from perdure.journal._event import AnyEvent, Event, Named, event, is_event_type,
 from perdure.journal._journal import EVENTS, Journal
 from perdure.journal._payload import is_model
 from perdure.journal._record import Format, RecordError, compressed, timestamp_of
+from perdure.journal._revision import Revision, RevisionCodec
 from perdure.journal._states import StateCodec
 from perdure.journal._tags import metadata_of, tags_of
 
@@ -22,6 +23,8 @@ __all__ = [
     "Journal",
     "Named",
     "RecordError",
+    "Revision",
+    "RevisionCodec",
     "Several",
     "StateCodec",
     "compressed",

@@ -12,7 +12,7 @@ import msgspec
 from perdure.errors import EventTypeError, UpcastError
 from perdure.evolution import Document, Evolution
 from perdure.journal._payload import Decode, encoded, payload_decoder, payload_encoder, plain
-from perdure.journal._record import ENCODERS, Format, RecordError, decode
+from perdure.journal._record import ENCODERS, Format, Record, RecordError, decode
 
 S = TypeVar("S")
 
@@ -50,6 +50,11 @@ class StateCodec(Generic[S]):
         """The version of the state as it is now."""
         return self._version
 
+    @property
+    def manifest(self) -> str:
+        """The name of the actor type under which states are written."""
+        return self._owner if self._older is None else self._older.manifest or self._owner
+
     def encode(self, state: S, sequence_number: int, timestamp: int) -> bytes:
         """Return the record of a state.
 
@@ -65,13 +70,13 @@ class StateCodec(Generic[S]):
 
     def capture(self, state: S) -> Captured:
         """Return a state as it is now, whatever becomes of it. Raises `EventTypeError` as `encode` does."""
-        manifest, version = self._owner, self._version
+        version = self._version
         try:
             payload = self._encode_payload(state)
             if self._older is not None:
-                manifest, version = self._older.manifest or self._owner, self._older.version
+                version = self._older.version
                 payload = self._lower(state, payload, version)
-            return Captured(manifest, version, payload)
+            return Captured(self.manifest, version, payload)
         except EventTypeError:
             raise
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
@@ -83,11 +88,7 @@ class StateCodec(Generic[S]):
         number = (record.metadata or {}).get("sequence_number")
         if not isinstance(number, int) or number < 1:
             raise RecordError("a state without its sequence number")
-        if record.manifest != self._owner and self._lineage.current_name(record.manifest) != _STATE:
-            raise RecordError(
-                f"a state of {record.manifest}, version {record.version}, and this is {self._owner}: if the actor type "
-                f"was renamed, its `evolution` has to say rename_state({record.manifest!r})"
-            )
+        self.check_owner(record)
         payload = record.payload
         try:
             if not self._lineage.is_read_as_it_is(_STATE, record.version):
@@ -99,6 +100,14 @@ class StateCodec(Generic[S]):
             raise RecordError(
                 f"a state of {record.manifest}, version {record.version}, does not decode: {error}"
             ) from error
+
+    def check_owner(self, record: Record) -> None:
+        """Raise `RecordError` if a record is of another actor type."""
+        if record.manifest != self._owner and self._lineage.current_name(record.manifest) != _STATE:
+            raise RecordError(
+                f"a state of {record.manifest}, version {record.version}, and this is {self._owner}: if the actor type "
+                f"was renamed, its `evolution` has to say rename_state({record.manifest!r})"
+            )
 
     def _upcast(self, payload: msgspec.Raw | bytes, version: int, format: Format) -> msgspec.Raw:
         [now] = self._lineage.upcast(Document(_STATE, version, plain(payload, format)))

@@ -1,6 +1,8 @@
-"""Actors that survive: their events are in a log, their state is the fold of it."""
+"""Actors that survive: their events are in a log, their state is the fold of it; or their state is stored whole."""
 
 from perdure.persistence._actor import PersistentActor
+from perdure.persistence._changes import Changed
+from perdure.persistence._durable_state_actor import DurableStateActor
 from perdure.persistence._following import Numbered
 from perdure.persistence._notices import RecoveryFellBack, SnapshotFailed, SnapshotSaved
 from perdure.persistence._recovery import Recovery
@@ -10,6 +12,8 @@ from perdure.persistence._system import ActorSystem
 
 __all__ = [
     "ActorSystem",
+    "Changed",
+    "DurableStateActor",
     "Full",
     "Light",
     "Numbered",

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Iterable
 from typing import ClassVar, Generic, TypeVar
 
-from perdure.evolution import Evolution
 from perdure.journal import AnyEvent
 from perdure.persistence._entity import Entity
 from perdure.persistence._following import FollowingEvents
@@ -28,9 +27,6 @@ class PersistentActor(Recovering[S, Entity], Generic[S, E]):
 
     strategy: ClassVar[Strategy] = Full()
     """What is stored with each event."""
-
-    evolution: ClassVar[Evolution | None] = None
-    """How events and states that were stored in the past are read today; None as long as nothing has changed."""
 
     recovery: ClassVar[Recovery] = Recovery()
     """From what an actor is recovered."""

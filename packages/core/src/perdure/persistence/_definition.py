@@ -16,11 +16,12 @@ import msgspec
 
 from perdure.errors import EventTypeError
 from perdure.evolution import Evolution
-from perdure.journal import AnyEvent, EventCodec, Format, StateCodec, is_event_type, is_model
+from perdure.journal import AnyEvent, EventCodec, Format, RevisionCodec, StateCodec, is_event_type, is_model
 from perdure.persistence._strategy import Strategy
 
 if TYPE_CHECKING:
     from perdure.persistence._actor import PersistentActor
+    from perdure.persistence._durable_state_actor import DurableStateActor
 
 _IMMUTABLE = (
     *(int, float, complex, str, bytes, tuple, frozenset, NoneType, Enum),
@@ -37,13 +38,21 @@ class Definition:
     def __init__(self, actor_type: type[PersistentActor[Any, Any]], write: Format) -> None:
         from perdure.persistence._actor import PersistentActor
 
-        state_type, events = _type_arguments(actor_type)
+        state_type, events = _type_arguments(actor_type, PersistentActor, "STATE, EVENT")
         name = actor_type.type_name
         self.strategy: Strategy = actor_type.strategy
         self.tagged = actor_type.tags is not PersistentActor.tags
         evolution = _evolution_of(actor_type)
         self.events = EventCodec(name, _event_types(actor_type, events), write, evolution)
         self.states: StateCodec[Any] = StateCodec(name, state_type, write, evolution)
+
+
+def revision_codec(actor_type: type[DurableStateActor[Any]], write: Format) -> RevisionCodec[Any]:
+    """Return the codec of an actor type's durable states. Raises `EventTypeError`, `EvolutionError`."""
+    from perdure.persistence._durable_state_actor import DurableStateActor
+
+    (state_type,) = _type_arguments(actor_type, DurableStateActor, "STATE")
+    return RevisionCodec(actor_type.type_name, state_type, write, _evolution_of(actor_type))
 
 
 def is_immutable(kind: type) -> bool:
@@ -74,16 +83,13 @@ def _evolution_of(actor_type: type[Any]) -> Evolution:
     return evolution
 
 
-def _type_arguments(actor_type: type[Any]) -> tuple[Any, Any]:
-    """Return the state and event types with which a class fills in `PersistentActor[S, E]`."""
-    from perdure.persistence._actor import PersistentActor
-
-    arguments = _arguments_of(actor_type, PersistentActor)
+def _type_arguments(actor_type: type[Any], generic: type[Any], parameters: str) -> tuple[Any, ...]:
+    """Return the types with which a class fills in `PersistentActor[S, E]`, or another generic class."""
+    arguments = _arguments_of(actor_type, generic)
     if arguments is None or any(isinstance(argument, TypeVar) for argument in arguments):
         name = actor_type.__name__
-        raise EventTypeError(f"{name} does not say its types: write class {name}(PersistentActor[STATE, EVENT])")
-    state, events = (_evaluated(argument, actor_type) for argument in arguments)
-    return state, events
+        raise EventTypeError(f"{name} does not say its types: write class {name}({generic.__name__}[{parameters}])")
+    return tuple(_evaluated(argument, actor_type) for argument in arguments)
 
 
 def _arguments_of(kind: type[Any], target: type[Any]) -> tuple[Any, ...] | None:

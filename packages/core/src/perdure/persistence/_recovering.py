@@ -5,12 +5,13 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Coroutine
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from perdure.actors import Actor, Context, Subscription
 from perdure.actors._path import unescaped
 from perdure.actors._props import Props
 from perdure.errors import PerdureError
+from perdure.evolution import Evolution
 from perdure.persistence._head import Head
 from perdure.persistence._stores import Stores
 
@@ -23,6 +24,9 @@ class Recovering(Actor, ABC, Generic[S, H]):
 
     initial_state: S
     """The state while nothing is stored. Each actor begins with a deep copy of it."""
+
+    evolution: ClassVar[Evolution | None] = None
+    """How events and states that were stored in the past are read today; None as long as nothing has changed."""
 
     _entity: H | None = None
 

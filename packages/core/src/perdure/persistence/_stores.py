@@ -8,8 +8,9 @@ from typing import Any
 
 from perdure.abc import Backend
 from perdure.actors import Clock, SystemEvent
-from perdure.journal import Archive, Format, Journal
-from perdure.persistence._definition import Definition
+from perdure.journal import Archive, Format, Journal, RevisionCodec
+from perdure.persistence._changes import Watchers
+from perdure.persistence._definition import Definition, revision_codec
 from perdure.persistence._following import Followers
 from perdure.persistence._notices import SnapshotFailed, SnapshotSaved
 from perdure.persistence._strategy import Light
@@ -36,6 +37,7 @@ class Stores:
         self.journal = journal
         self.snapshots = snapshots
         self.followers = Followers()
+        self.watchers = Watchers()
         self.publish = publish
         self.recoveries = asyncio.Semaphore(max_recoveries)
         self.archive = archive
@@ -43,6 +45,7 @@ class Stores:
         self._write = write
         self._definitions: dict[type[Any], Definition] = {}
         self._shelves: dict[Definition, Shelf] = {}
+        self._revisions: dict[type[Any], RevisionCodec[Any]] = {}
         self._background: set[asyncio.Task[None]] = set()
 
     def definition(self, actor_type: type[Any]) -> Definition:
@@ -51,6 +54,13 @@ class Stores:
         if definition is None:
             definition = self._definitions[actor_type] = Definition(actor_type, self._write)
         return definition
+
+    def revisions(self, actor_type: type[Any]) -> RevisionCodec[Any]:
+        """Return the codec of a class's durable states, made once. Raises `EventTypeError`."""
+        codec = self._revisions.get(actor_type)
+        if codec is None:
+            codec = self._revisions[actor_type] = revision_codec(actor_type, self._write)
+        return codec
 
     def shelf(self, definition: Definition) -> Shelf | None:
         """Return how the actors of a type keep snapshots, or None where the state is stored with each event."""

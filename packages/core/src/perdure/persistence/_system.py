@@ -154,6 +154,7 @@ class ActorSystem(actors.ActorSystem):
         super()._end_subscriptions()
         if self._stores is not None:
             self._stores.followers.close()
+            self._stores.watchers.close()
 
     async def _open(self) -> None:
         backend = self._store
