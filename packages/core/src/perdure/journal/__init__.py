@@ -2,9 +2,10 @@
 
 from perdure.journal._archive import Archive, CollectionArchive
 from perdure.journal._codec import EventCodec, Several
+from perdure.journal._commits import Commits
 from perdure.journal._compression import Compression
 from perdure.journal._event import AnyEvent, Event, Named, event, is_event_type, named
-from perdure.journal._journal import EVENTS, Journal
+from perdure.journal._journal import EVENTS, Journal, consecutive
 from perdure.journal._payload import is_model
 from perdure.journal._record import Format, RecordError, compressed, timestamp_of
 from perdure.journal._revision import Revision, RevisionCodec
@@ -16,6 +17,7 @@ __all__ = [
     "AnyEvent",
     "Archive",
     "CollectionArchive",
+    "Commits",
     "Compression",
     "Event",
     "EventCodec",
@@ -28,6 +30,7 @@ __all__ = [
     "Several",
     "StateCodec",
     "compressed",
+    "consecutive",
     "event",
     "is_event_type",
     "is_model",

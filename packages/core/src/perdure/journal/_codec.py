@@ -140,6 +140,12 @@ class EventCodec:
         writing = self._writing[kind] = _Writing(manifest, version, payload_decoder(kind, self._format), older)
         return writing
 
+    def knows(self, manifest: str) -> bool:
+        """Tell whether events of this name can be read: they are declared, or there is word of what they became."""
+        if not self._lineage.knows(self._lineage.current_name(manifest)):
+            self._lineage = self._learn()
+        return self._lineage.knows(self._lineage.current_name(manifest))
+
     def decode(self, data: bytes) -> Any:
         """Return the event of a record, or `Several`. Raises `RecordError` saying what is wrong."""
         whole = self._whole.get(manifest_bytes(data))

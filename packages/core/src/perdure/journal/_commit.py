@@ -22,6 +22,7 @@ import msgspec
 from perdure._prompt import Prompt
 from perdure.abc import Backend, Conflict, WriteGroup
 from perdure.errors import OutcomeUnknown, PerdureError, StoreClosed
+from perdure.journal._commits import Commits
 from perdure.journal._pace import Pace
 
 _MIB = 1024 * 1024
@@ -47,6 +48,7 @@ class CommitQueue:
         pending_bytes: int = 64 * _MIB,
         tell_at_once: int = 32,
     ) -> None:
+        self.commits = Commits()
         self._backend = backend
         self._pace = Pace(batch_groups)
         self._batch_bytes = batch_bytes
@@ -123,6 +125,7 @@ class CommitQueue:
         elif len(outcomes := commit.result()) != len(batch):
             text = f"{len(outcomes)} outcomes for {len(batch)} groups"
             outcomes = _failures(batch, OutcomeUnknown("commit", text))
+        self.commits.tell()
         self._report(batch, outcomes)
 
     def _report(self, batch: list[_Pending], outcomes: Sequence[Conflict | BaseException | None]) -> None:

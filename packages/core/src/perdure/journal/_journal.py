@@ -7,9 +7,10 @@ second, so a log never forks.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Iterable, Iterator, Sequence
 
 from perdure.abc import MAX_KEY, Backend, Conflict, DeleteRange, Entry, LastKey, Put, Write, WriteGroup
+from perdure.errors import CorruptionError, EventsRemoved
 from perdure.journal._commit import CommitQueue
 from perdure.journal._pages import pages
 
@@ -23,6 +24,7 @@ class Journal:
         self.backend = backend
         self.max_record_bytes = min(max_record_bytes, backend.max_value_bytes)
         self._queue = CommitQueue(backend)
+        self.commits = self._queue.commits
         self._unsettled: set[str] = set()
 
     def append(
@@ -77,3 +79,19 @@ class Journal:
     async def close(self) -> None:
         """Settle what was submitted and refuse the rest."""
         await self._queue.close()
+
+
+def consecutive(persistence_id: str, after: int, entries: Iterable[Entry]) -> Iterator[Entry]:
+    """Yield the entries of a page, which was read from the sequence number behind `after` on.
+
+    Raises `EventsRemoved` when the page begins later, as after compaction, and `CorruptionError` at a gap inside it:
+    compaction removes from the front alone, and a page is one moment of the store.
+    """
+    number = after
+    for entry in entries:
+        number += 1
+        if entry.key != number:
+            if number == after + 1:
+                raise EventsRemoved(persistence_id, number, entry.key)
+            raise CorruptionError(persistence_id, number, f"the event is missing; the next one is {entry.key}")
+        yield entry

@@ -138,6 +138,11 @@ def intact_body(data: bytes) -> bytes | None:
     return body
 
 
+def is_intact(data: bytes) -> bool:
+    """Tell whether a record is a plain one, neither compressed nor sealed, and its checksum is right."""
+    return intact_body(data) is not None or (data[:1] == b"{" and _json_body(data) is not None)
+
+
 def manifest_bytes(data: bytes) -> bytes:
     """Return the bytes at which a MessagePack record's manifest stands, if it has up to 31 bytes."""
     return data[7 : 8 + (data[7] & 0x1F)] if len(data) > 7 else b""
@@ -149,9 +154,16 @@ def short_manifest(manifest: str) -> bytes | None:
     return encoded if len(encoded) <= 32 else None
 
 
-def _read_json(data: bytes) -> Record:
+def _json_body(data: bytes) -> bytes | None:
     body = b"{" + data[_JSON_BODY:]
     if data[: len(_JSON_START)] != _JSON_START or data[len(_JSON_START) : _JSON_BODY] != b'%08x",' % crc32(body):
+        return None
+    return body
+
+
+def _read_json(data: bytes) -> Record:
+    body = _json_body(data)
+    if body is None:
         raise RecordError("the checksum does not match: the record is damaged")
     try:
         read = _decode_json(body)

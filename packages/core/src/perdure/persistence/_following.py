@@ -19,8 +19,8 @@ import msgspec
 
 from perdure.actors import Subscription
 from perdure.actors._streams import Topic, Topics
-from perdure.errors import CorruptionError, EventsRemoved
-from perdure.journal import AnyEvent, EventCodec, Journal, RecordError
+from perdure.errors import CorruptionError
+from perdure.journal import AnyEvent, EventCodec, Journal, RecordError, consecutive
 
 N = TypeVar("N")
 
@@ -153,9 +153,7 @@ class FollowingEvents(Following[Numbered]):
     async def _stored(self) -> AsyncGenerator[Numbered, None]:
         async with aclosing(self._journal.pages(self._id, self._number + 1)) as pages:
             async for entries in pages:
-                for key, record in entries:
-                    if key != self._number + 1:
-                        raise EventsRemoved(self._id, self._number + 1, key)
+                for key, record in consecutive(self._id, self._number, entries):
                     try:
                         events = self._codec.decode_all(record)
                     except RecordError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from perdure import actors
 from perdure._plugins import open_backend
@@ -17,6 +17,10 @@ from perdure.journal import Archive, CollectionArchive, Format, Journal
 from perdure.persistence._recovering import Recovering, persistence_id_of
 from perdure.persistence._stores import Stores
 from perdure.snapshots import CollectionSnapshots, SnapshotStore
+
+if TYPE_CHECKING:
+    from perdure.persistence._actor import PersistentActor
+    from perdure.query import Query
 
 
 class ActorSystem(actors.ActorSystem):
@@ -85,6 +89,18 @@ class ActorSystem(actors.ActorSystem):
         if self._stores is None:
             raise RuntimeError("the system has no open store: enter it first")
         return self._stores.backend
+
+    def query(self, *actor_types: type[PersistentActor[Any, Any]], poll: float = 1.0) -> Query:
+        """Return what reads the events in this system's store, and decodes those of these actor types.
+
+        Its live streams go on as soon as something is committed here, and look every `poll` seconds for what other
+        processes wrote; they end with the system. Raises `RuntimeError` outside `async with`.
+        """
+        from perdure.query import Query  # it stands on this floor
+
+        backend = self.backend
+        assert self._stores is not None
+        return Query(backend, actor_types, poll=poll, clock=self.clock, commits=self._stores.journal.commits)
 
     async def spawn(
         self,
@@ -155,6 +171,7 @@ class ActorSystem(actors.ActorSystem):
         if self._stores is not None:
             self._stores.followers.close()
             self._stores.watchers.close()
+            self._stores.journal.commits.close()
 
     async def _open(self) -> None:
         backend = self._store

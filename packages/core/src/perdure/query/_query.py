@@ -1,0 +1,76 @@
+"""What can be asked of a store about all its events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from perdure.abc import Backend
+from perdure.actors import Clock, SystemClock
+from perdure.journal import Commits
+from perdure.persistence import PersistentActor
+from perdure.query._feed import FeedStream
+from perdure.query._filter import Tags
+from perdure.query._ids import IdStream
+from perdure.query._log import LogStream
+from perdure.query._stored import FeedEvent, StoredEvent, Types
+from perdure.query._stream import Source, Stream
+
+
+class Query:
+    """Reads the events in an open store; it writes nothing, and any number may read beside those who write.
+
+    Events of the given actor types are decoded; of others they are the stored document, mostly a dict. In a system,
+    use `system.query(Account, …)`, whose live streams go on as soon as something is committed there; this one's look
+    every `poll` seconds.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        actor_types: Iterable[type[PersistentActor[Any, Any]]] = (),
+        *,
+        poll: float = 1.0,
+        clock: Clock | None = None,
+        commits: Commits | None = None,
+    ) -> None:
+        if not poll > 0:
+            raise ValueError(f"poll is a number of seconds above 0, not {poll}")
+        self._types = Types(actor_types)
+        self._source = Source(backend, clock or SystemClock(), commits or Commits(), poll)
+
+    def events_of(self, persistence_id: str, *, after: int = 0, live: bool = False) -> Stream[StoredEvent]:
+        """Return the events of one log behind a sequence number, in their order.
+
+        The stream raises `EventsRemoved` when the next event was removed by compaction, `CorruptionError` for one that
+        cannot be read.
+        """
+        return LogStream(self._source, self._types, persistence_id, after, live=live)
+
+    def all_events(self, *, after: str | None = None, live: bool = False) -> Stream[FeedEvent]:
+        """Return the events of all logs behind an offset, in the order in which they were committed.
+
+        Each event that is left in its log comes once, and none is ever committed behind one that was given. The stream
+        raises `CorruptionError` for an event that cannot be read, `ValueError` for an offset of no such stream.
+        """
+        return FeedStream(self._source, self._types, Tags(), after, live=live)
+
+    def tagged(self, tags: str | Tags, *, after: str | None = None, live: bool = False) -> Stream[FeedEvent]:
+        """Return the events with a tag, or those that `Tags` describe, as in `all_events`.
+
+        Offsets are for the same tags: others may begin up to a page earlier, and miss nothing.
+        """
+        if isinstance(tags, str):
+            tags = Tags(all_of=(tags,))
+        return FeedStream(self._source, self._types, tags, after, live=live)
+
+    def ids(
+        self, actor_type: type[PersistentActor[Any, Any]] | None = None, *, after: str = "", live: bool = False
+    ) -> Stream[str]:
+        """Return the persistence ids that have events, each once: all, or those of actors of a type reached by `ref`.
+
+        They come in ascending order, from behind `after`. A live stream takes no `after`, and goes on with the new ids,
+        as they come.
+        """
+        beginning = "" if actor_type is None else f"{actor_type.type_name}/"
+        return IdStream(self._source, beginning, after, live=live)
