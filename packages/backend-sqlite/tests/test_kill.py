@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from perdure import ActorSystem, Event, Full, Light, Message, PersistentActor, every_n_events
+from perdure import ActorSystem, DurableStateActor, Event, Full, Light, Message, PersistentActor, every_n_events
 from perdure.journal import EVENTS
 
 WRITER = '''
@@ -60,6 +60,44 @@ async def main(url, actors):
 asyncio.run(main(sys.argv[1], int(sys.argv[2])))
 '''
 
+STATE_WRITER = '''
+import asyncio
+import sys
+
+from perdure import ActorSystem, DurableStateActor, Message
+
+
+class Write(Message[int]):
+    """Write the next revision of this counter, each fifth of them a delete; the reply is it."""
+
+
+class Counter(DurableStateActor[int]):
+    initial_state = 0
+
+    async def handle(self, message, context):
+        if (self.revision + 1) % 5 == 0:
+            await self.delete()
+        else:
+            await self.save(self.revision + 1)
+        return self.revision
+
+
+async def main(url, actors):
+    async with ActorSystem(store=url) as system:
+
+        async def write(name):
+            ref = system.ref(Counter, name)
+            while True:
+                revision = await ref.ask(Write())
+                sys.stdout.write(f"{name} {revision}\\n")
+                sys.stdout.flush()
+
+        await asyncio.gather(*(write(str(number)) for number in range(actors)))
+
+
+asyncio.run(main(sys.argv[1], int(sys.argv[2])))
+'''
+
 STRATEGIES: dict[str, Full | Light] = {
     "Full(snapshot=every_n_events(7))": Full(snapshot=every_n_events(7)),
     "Full(snapshot=every_n_events(7), keep_snapshots=1, compact=True)": Full(
@@ -89,11 +127,22 @@ class Tape(PersistentActor[list[int], Written]):
         state.append(event.value)
 
 
-def write_until_killed(url: str, strategy: str, lines: int) -> dict[str, int]:
-    """Run a process that writes, kill it after so many acknowledgements; return the last one of each tape."""
+class Look(Message[tuple[int, int, bool]]):
+    pass
+
+
+class Counter(DurableStateActor[int]):
+    initial_state = 0
+
+    async def handle(self, message: Message[Any], context: Any) -> tuple[int, int, bool]:
+        return self.revision, self.state, self.exists
+
+
+def write_until_killed(url: str, writer: str, lines: int) -> dict[str, int]:
+    """Run a process that writes, kill it after so many acknowledgements; return the last one of each actor."""
     acknowledged: dict[str, int] = {}
     with subprocess.Popen(
-        [sys.executable, "-c", WRITER.format(strategy=strategy), url, str(ACTORS)],
+        [sys.executable, "-c", writer, url, str(ACTORS)],
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
@@ -118,7 +167,7 @@ async def test_after_a_kill_every_acknowledged_event_is_there_once(strategy: str
     Tape.strategy = STRATEGIES[strategy]
     chance = random.Random(strategy)
     for _ in range(3):
-        acknowledged = write_until_killed(url, strategy, chance.randrange(1, 400))
+        acknowledged = write_until_killed(url, WRITER.format(strategy=strategy), chance.randrange(1, 400))
 
         async with ActorSystem(store=url) as system:
             for name in map(str, range(ACTORS)):
@@ -129,3 +178,20 @@ async def test_after_a_kill_every_acknowledged_event_is_there_once(strategy: str
                 assert len(state) >= acknowledged.get(name, 0)
                 assert all(later == earlier + 1 for earlier, later in pairwise(keys))
                 assert (keys or [0])[-1] == len(state)
+
+
+async def test_after_a_kill_every_durable_state_is_an_acknowledged_one_or_the_next(tmp_path: Path) -> None:
+    """Killed again and again, each counter has one revision, whole, and at least the acknowledged one."""
+    url = f"sqlite:///{tmp_path}/kill.db"
+    chance = random.Random("durable")
+    for _ in range(5):
+        acknowledged = write_until_killed(url, STATE_WRITER, chance.randrange(1, 400))
+
+        async with ActorSystem(store=url) as system:
+            for name in map(str, range(ACTORS)):
+                revision, state, exists = await system.ref(Counter, name).ask(Look())
+                keys = [entry.key async for entry in system.backend.collection("durable", f"Counter/{name}").iterate()]
+
+                assert acknowledged.get(name, 0) <= revision <= acknowledged.get(name, revision) + 1
+                assert (state, exists) == ((0, False) if revision % 5 == 0 else (revision, True))
+                assert keys == ([revision] if revision else [])

@@ -16,6 +16,7 @@ import pytest
 
 from perdure import (
     ActorSystem,
+    DurableStateActor,
     Event,
     Full,
     Light,
@@ -70,6 +71,18 @@ class Tape(PersistentActor[list[int], Written]):
 
     def apply(self, state: list[int], event: Written) -> None:
         state.append(event.value)
+
+
+class Board(DurableStateActor[list[int]]):
+    initial_state: list[int] = []  # noqa: RUF012  # each actor begins with a copy
+
+    async def handle(self, message: Message[Any], context: Any) -> Any:
+        match message:
+            case Write(values):
+                await self.save([*self.state, *values])
+                return self.revision
+            case Read():
+                return self.state
 
 
 @pytest.fixture(params=STRATEGIES)
@@ -222,6 +235,19 @@ async def test_two_systems_on_one_file_never_fork_a_log(tape: type[Tape], url: s
             await ref.ask(Write((3,)))
 
         assert (await ref.ask(Write((3,))), await ref.ask(Read())) == (3, [1, 2, 3])
+
+
+async def test_two_systems_on_one_file_never_lose_a_durable_state(url: str) -> None:
+    """Of two that save one is refused, once, and then goes on from what the other saved (ATS-86)."""
+    async with ActorSystem(store=url) as one, ActorSystem(store=url) as other:
+        board, rival = one.ref(Board, "a"), other.ref(Board, "a")
+        await board.ask(Write((1,)))
+        await rival.ask(Write((2,)))
+
+        with pytest.raises(ConflictError, match="expected the log to end at revision 1, but it ends at 2"):
+            await board.ask(Write((3,)))
+
+        assert (await board.ask(Write((3,))), await board.ask(Read())) == (3, [1, 2, 3])
 
 
 RIVAL = """

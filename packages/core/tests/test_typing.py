@@ -98,6 +98,40 @@ from perdure import PersistentActor
 class Account(PersistentActor[int, int]): ...
 """
 
+DURABLE = """
+from perdure import ActorSystem, Context, DurableStateActor, Message
+
+
+class Add(Message[int]):
+    name: str
+
+
+class Cart(DurableStateActor[tuple[str, ...]]):
+    initial_state = ()
+
+    async def handle(self, message: Message[int], context: Context) -> int:
+        match message:
+            case Add(name):
+                await self.save((*self.state, name), expected_revision=self.revision)
+                return self.revision
+            case _:
+                raise TypeError(message)
+
+
+async def main(system: ActorSystem, cart: Cart) -> None:
+    reveal_type(await system.ref(Cart, "alice").ask(Add("apple")))
+    reveal_type(cart.state)
+    reveal_type(cart.exists)
+"""
+
+DURABLE_WRONG = """
+
+async def wrong(cart: Cart) -> None:
+    await cart.save((1, 2))
+    await cart.save((), expected_revision="1")
+    await cart.delete(1)
+"""
+
 WRONG = """
 from perdure import ActorRef, Event, Message
 
@@ -214,3 +248,19 @@ def test_mistakes_are_found(check: Check, program: Path) -> None:
     program.write_text(WRONG)
 
     assert len(check(program, strict=True).errors) == 2
+
+
+@CHECKERS
+def test_a_durable_state_has_its_type(check: Check, program: Path) -> None:
+    """The state is of the declared type, to read and to save."""
+    program.write_text(DURABLE)
+
+    assert check(program, strict=True) == ([], ["int", "tuple[str, ...]", "bool"])
+
+
+@CHECKERS
+def test_mistakes_with_a_durable_state_are_found(check: Check, program: Path) -> None:
+    """A state or a revision of the wrong type, and a revision in the wrong place, are errors."""
+    program.write_text(DURABLE + DURABLE_WRONG)
+
+    assert len(check(program, strict=True).errors) == 3
