@@ -28,7 +28,7 @@ from perdure.errors import (
     StoreError,
     StoreUnavailable,
 )
-from perdure_rocksdb import RocksdbBackend, _database
+from perdure_rocksdb import RocksdbBackend, _database, _tuning
 from perdure_rocksdb._settings import Settings
 
 
@@ -64,6 +64,13 @@ async def refusal(path: Path, options: str = "") -> str:
         async with opened(path, options):
             pass
     return str(caught.value)
+
+
+def compact(path: Path) -> None:
+    """Have a store in as few levels, and as many files, as it takes."""
+    database = _database.open_to_write(Settings(path=path))
+    database.entries.compact_range(None, None)
+    database.close()
 
 
 class TestOpening:
@@ -228,6 +235,47 @@ async def one_more(process: Process) -> int:
     assert process.stdout is not None
     process.stdin.write(b"\n")
     return int(await process.stdout.readline())
+
+
+class TestManyFiles:
+    @pytest.fixture
+    def tiny_files(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Have RocksDB begin a new file after 64 KiB when it compacts."""
+        family = _tuning._family
+
+        def tiny(*arguments: Any) -> Options:
+            options = family(*arguments)
+            options.set_target_file_size_base(64 * 1024)
+            return options
+
+        monkeypatch.setattr(_tuning, "_family", tiny)
+
+    @pytest.fixture
+    def few_handles(self) -> Iterator[int]:
+        """Let this process have 100 files open."""
+        resource = pytest.importorskip("resource")
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (100, limits[1]))
+        yield 100
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+    async def test_a_store_may_have_more_files_than_the_process_may_open(
+        self, path: Path, tiny_files: None, few_handles: int
+    ) -> None:
+        """A store with more files than the process may have open is made, opened, read and written."""
+        values = [os.urandom(70_000) for _ in range(300)]
+        puts = [Put("events", "a", key, value) for key, value in enumerate(values, 1)]
+        for half in (puts[::2], puts[1::2]):  # two files that have to be merged
+            async with opened(path) as backend:
+                await backend.commit([WriteGroup(tuple(half))])
+        compact(path)
+        assert len(list(path.glob("*.sst"))) > few_handles
+
+        async with opened(path) as backend:
+            found = [entry.value async for entry in backend.collection("events", "a").iterate()]
+            assert await backend.commit([append("a", len(values), b"on")]) == [None]
+
+        assert found == values
 
 
 class TestOneWriter:

@@ -57,6 +57,8 @@ def _database(settings: Settings, sizes: Sizes) -> Options:
     database.set_db_write_buffer_size(sizes.write_buffers)
     database.set_max_total_wal_size(min(2 * sizes.write_buffers, _LOG_BYTES))
     database.set_max_background_jobs(sizes.jobs)
+    if settings.mode == "rw":  # a reader beside it has to hold all files, or the writer removes them
+        database.set_max_open_files(_most_files())
     database.set_bytes_per_sync(2 * _MIB)
     database.set_wal_bytes_per_sync(_MIB // 2)
     database.set_keep_log_file_num(4)
@@ -64,6 +66,19 @@ def _database(settings: Settings, sizes: Sizes) -> Options:
     database.set_stats_dump_period_sec(0)
     database.set_stats_persist_period_sec(0)
     return database
+
+
+def _most_files() -> int:
+    """Return half of the files that this process may have open; -1 where it has no limit.
+
+    By itself RocksDB has all files of a store open, one for each 64 MiB, and a store that has more fails to open.
+    """
+    try:
+        import resource
+    except ImportError:  # Windows
+        return -1
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return -1 if limit == resource.RLIM_INFINITY else max(32, limit // 2)
 
 
 def _family(name: str, sizes: Sizes, cache: Cache) -> Options:
