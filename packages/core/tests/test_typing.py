@@ -122,6 +122,7 @@ async def main(system: ActorSystem, cart: Cart) -> None:
     reveal_type(await system.ref(Cart, "alice").ask(Add("apple")))
     reveal_type(cart.state)
     reveal_type(cart.exists)
+    reveal_type((await anext(system.query().changes(Cart))).state)
 """
 
 DURABLE_WRONG = """
@@ -255,7 +256,7 @@ def test_a_durable_state_has_its_type(check: Check, program: Path) -> None:
     """The state is of the declared type, to read and to save."""
     program.write_text(DURABLE)
 
-    assert check(program, strict=True) == ([], ["int", "tuple[str, ...]", "bool"])
+    assert check(program, strict=True) == ([], ["int", "tuple[str, ...]", "bool", "tuple[str, ...] | None"])
 
 
 @CHECKERS

@@ -53,6 +53,11 @@ class RevisionCodec(Generic[S]):
         """Return the record that says that there is no state."""
         return self._encode(self._states.manifest, 1, timestamp, None, {"sequence_number": number, "deleted": True})
 
+    def timestamp_if_own(self, data: bytes) -> int | None:
+        """Return when a record was made, None if it is of another actor type. Raises `RecordError`."""
+        record, _ = decode(data)
+        return record.timestamp if self._states.owns(record) else None
+
     def decode(self, data: bytes, number: int) -> Revision[S]:
         """Return what the record under a number says. Raises `RecordError` saying what is wrong."""
         record, _ = decode(data)

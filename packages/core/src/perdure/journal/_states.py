@@ -101,9 +101,13 @@ class StateCodec(Generic[S]):
                 f"a state of {record.manifest}, version {record.version}, does not decode: {error}"
             ) from error
 
+    def owns(self, record: Record) -> bool:
+        """Tell whether a record is of this actor type, by its present name or an older one."""
+        return record.manifest == self._owner or self._lineage.current_name(record.manifest) == _STATE
+
     def check_owner(self, record: Record) -> None:
         """Raise `RecordError` if a record is of another actor type."""
-        if record.manifest != self._owner and self._lineage.current_name(record.manifest) != _STATE:
+        if not self.owns(record):
             raise RecordError(
                 f"a state of {record.manifest}, version {record.version}, and this is {self._owner}: if the actor type "
                 f"was renamed, its `evolution` has to say rename_state({record.manifest!r})"

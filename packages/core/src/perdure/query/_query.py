@@ -1,14 +1,16 @@
-"""What can be asked of a store about all its events."""
+"""What can be asked of a store about all that is in it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 from perdure.abc import Backend
 from perdure.actors import Clock, SystemClock
 from perdure.journal import Commits
-from perdure.persistence import PersistentActor
+from perdure.persistence import DurableStateActor, PersistentActor
+from perdure.persistence._definition import revision_codec
+from perdure.query._changes import ChangeStream, FeedChange
 from perdure.query._feed import FeedStream
 from perdure.query._filter import Tags
 from perdure.query._ids import IdStream
@@ -16,9 +18,13 @@ from perdure.query._log import LogStream
 from perdure.query._stored import FeedEvent, StoredEvent, Types
 from perdure.query._stream import Source, Stream
 
+S = TypeVar("S")
+
 
 class Query:
-    """Reads the events in an open store; it writes nothing, and any number may read beside those who write.
+    """Reads the events and the durable states in an open store.
+
+    It writes nothing, and any number may read beside those who write.
 
     Events of the given actor types are decoded; of others they are the stored document, mostly a dict. In a system,
     use `system.query(Account, …)`, whose live streams go on as soon as something is committed there; this one's look
@@ -63,6 +69,19 @@ class Query:
         if isinstance(tags, str):
             tags = Tags(all_of=(tags,))
         return FeedStream(self._source, self._types, tags, after, live=live)
+
+    def changes(
+        self, actor_type: type[DurableStateActor[S]], *, after: str | None = None, live: bool = False
+    ) -> Stream[FeedChange[S]]:
+        """Return the durable states of an actor type that changed behind an offset, in the order of their commits.
+
+        Each comes at its newest revision, a deleted one as such: what was replaced before it was read does not come,
+        and no older revision of one comes after a newer. The stream raises `CorruptionError` for a record that cannot
+        be read, `ValueError` for an offset of no such stream.
+        """
+        if not (isinstance(actor_type, type) and issubclass(actor_type, DurableStateActor)):
+            raise TypeError(f"changes are of a DurableStateActor class, not of {actor_type!r}")
+        return ChangeStream(self._source, revision_codec(actor_type, "msgpack"), after, live=live)
 
     def ids(
         self, actor_type: type[PersistentActor[Any, Any]] | None = None, *, after: str = "", live: bool = False

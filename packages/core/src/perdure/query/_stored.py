@@ -61,9 +61,14 @@ class Stored(msgspec.Struct, frozen=True, gc=False):
 
     def facts(self) -> tuple[str, int, datetime, tuple[str, ...], str, int]:
         """Return what a `StoredEvent` says of an event beside the event."""
-        timestamp = _EPOCH + timedelta(microseconds=self.record.timestamp)
         record = self.record
+        timestamp = instant(record.timestamp)
         return self.persistence_id, self.sequence_number, timestamp, self.tags, record.manifest, record.version
+
+
+def instant(timestamp: int) -> datetime:
+    """Return the time of a record."""
+    return _EPOCH + timedelta(microseconds=timestamp)
 
 
 def opened(persistence_id: str, sequence_number: int, data: bytes) -> Stored:
