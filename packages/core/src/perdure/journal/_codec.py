@@ -70,7 +70,8 @@ class EventCodec:
         self._encode = ENCODERS[write]
         self._encode_payload = payload_encoder(write)
         self._writing: dict[type[Any], _Writing] = {}
-        self._writes_older = False
+        self.writes_older = False
+        """True once an event was encoded in an older version than its own."""
         self._lineage = self._learn()
 
     @property
@@ -105,9 +106,9 @@ class EventCodec:
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
             raise EventTypeError(f"{self._owner}: an event {kind.__name__} cannot be encoded: {error}") from error
 
-    def as_stored(self, events: Sequence[Any], records: Sequence[bytes]) -> Sequence[Any]:
-        """Return events as their records give them back: the same, except where an older version is written."""
-        return [self.decode(record) for record in records] if self._writes_older else events
+    def as_stored(self, records: Sequence[bytes]) -> Sequence[Any]:
+        """Return events as their records give them back: not as they were, where an older version is written."""
+        return [self.decode(record) for record in records]
 
     def _encode_older(
         self, manifest: str, payload: bytes, older: Document, timestamp: int, metadata: dict[str, Any] | None
@@ -136,7 +137,7 @@ class EventCodec:
             if self._types.get(manifest) is not kind:
                 raise EventTypeError(f"{self._owner} does not declare {kind.__name__}; it declares {self._names()}")
         older = self._lineage.written_as(manifest)
-        self._writes_older |= older is not None
+        self.writes_older |= older is not None
         writing = self._writing[kind] = _Writing(manifest, version, payload_decoder(kind, self._format), older)
         return writing
 

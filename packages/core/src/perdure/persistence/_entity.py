@@ -13,7 +13,7 @@ from perdure.persistence._definition import Definition, is_immutable
 from perdure.persistence._following import Followers
 from perdure.persistence._head import Head
 from perdure.persistence._stores import Stores
-from perdure.snapshots import Draft, Snapshots
+from perdure.snapshots import Draft, Snapshots, never
 
 STATES = "states"
 
@@ -24,13 +24,14 @@ Tags = Callable[[Any], object]
 class Entity(Head):
     """A persistence id with its state in memory, the fold of the first `sequence_number` events of its log."""
 
-    __slots__ = ("definition", "snapshots")
+    __slots__ = ("definition", "is_watched", "snapshots")
 
     def __init__(self, persistence_id: str, definition: Definition, stores: Stores) -> None:
         super().__init__(persistence_id, stores)
         self.definition = definition
         shelf = stores.shelf(definition)
         self.snapshots = None if shelf is None else Snapshots(persistence_id, shelf)
+        self.is_watched = shelf is not None and shelf.policy is not never
 
     @property
     def _audience(self) -> Followers:
@@ -43,10 +44,11 @@ class Entity(Head):
             return
         timestamp = self._stores.timestamp()
         records = [self._encode(event, timestamp, tags) for event in events]
-        events = self.definition.events.as_stored(events, records)
+        if self.definition.events.writes_older:
+            events = self.definition.events.as_stored(records)
         state = self._fold(apply, events)
         number = self.sequence_number + len(events)
-        stored = sum(map(len, records))
+        stored = sum(map(len, records)) if self.is_watched else 0
         with self:
             also, size = self._state_writes(state, number, timestamp) if self.snapshots is None else ((), 0)
             appending = self.journal.append(self.persistence_id, self.sequence_number, records, also, size)
@@ -57,13 +59,14 @@ class Entity(Head):
         self.sequence_number = number
         if self._stores.followers:
             self._stores.followers.tell(self.persistence_id, first_number, events)
-        if self.snapshots is not None:
-            self._snapshot_if_due(self.snapshots, first_number, events, stored)
+        if self.is_watched:
+            self._snapshot_if_due(first_number, events, stored)
 
     def _encode(self, event: AnyEvent, timestamp: int, tags: Tags | None) -> bytes:
         metadata = self._metadata(event, tags) if tags is not None else None
         record = self.definition.events.encode(event, timestamp, metadata)
-        self._check_size(record, named(type(event)).manifest)
+        if len(record) > self.journal.max_record_bytes:
+            self._check_size(record, named(type(event)).manifest)
         return record
 
     def _metadata(self, event: AnyEvent, tags: Tags) -> dict[str, Any] | None:
@@ -96,25 +99,23 @@ class Entity(Head):
         self._check_size(record, "the state")
         return record
 
-    def _snapshot_if_due(
-        self, snapshots: Snapshots, first_number: int, events: Sequence[AnyEvent], stored: int
-    ) -> None:
-        """Ask the policy once for each new event; encode at most one state now, and store it in the background."""
+    def _snapshot_if_due(self, first_number: int, events: Sequence[AnyEvent], stored: int) -> None:
+        """Ask the policy once for each new event; capture at most one state now, and store it in the background."""
+        assert self.snapshots is not None
         try:
-            if snapshots.due(self._state, first_number, events, stored):
-                snapshots.save_soon(self.sequence_number, self._draft())
+            if self.snapshots.due(self._state, first_number, events, stored):
+                self.snapshots.save_soon(self.sequence_number, self._draft())
         except Exception as error:
-            snapshots.failed(self.sequence_number, f"no snapshot at {self.sequence_number}", error)
+            self.snapshots.failed(self.sequence_number, f"no snapshot at {self.sequence_number}", error)
 
     def leave(self) -> None:
         """Take the snapshot that is due when the actor ends."""
-        snapshots = self.snapshots
-        if snapshots is None or self.in_doubt or not snapshots.due_on_stop(self.sequence_number):
+        if self.snapshots is None or self.in_doubt or not self.snapshots.due_on_stop(self.sequence_number):
             return
         try:
-            snapshots.save_soon(self.sequence_number, self._draft())
+            self.snapshots.save_soon(self.sequence_number, self._draft())
         except Exception as error:
-            snapshots.failed(self.sequence_number, f"no snapshot at {self.sequence_number}", error)
+            self.snapshots.failed(self.sequence_number, f"no snapshot at {self.sequence_number}", error)
 
     async def save_snapshot(self) -> None:
         """Store a snapshot of the present state durably."""
