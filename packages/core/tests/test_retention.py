@@ -139,6 +139,16 @@ class TestArchive:
             with pytest.raises(CorruptionError, match="the log ends before the state that was saved at this number"):
                 await system.ref(self.TAPE, "a").ask(Read())
 
+    async def test_an_archive_that_does_not_reach_the_log_is_left_aside(self, store: FaultyBackend) -> None:
+        """Another strategy has compacted without archiving; the state that it stored covers what is missing."""
+        light = stored_as(PureTape, Light(compact=True))
+        for tape in (self.TAPE, light):
+            async with ActorSystem(store=store) as system:
+                await write(system, tape, 10, 20)
+
+        async with ActorSystem(store=store) as system:
+            assert await system.ref(self.TAPE, "a").ask(Read()) == [10, 20, 10, 20]
+
     async def test_an_archive_may_be_elsewhere(self, store: FaultyBackend) -> None:
         """Such as on cheaper disks; it is its owner who closes it."""
         cheap = MemoryBackend()

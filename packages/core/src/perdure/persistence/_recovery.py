@@ -211,11 +211,18 @@ class Reading:
                 yield entries
 
     async def _archived(self, start: int, stop: int) -> AsyncGenerator[list[Entry], None]:
-        if start < stop:
-            async with aclosing(self._stores.archive.pages(self.persistence_id, start, stop)) as pages:
-                async for entries in pages:
-                    if entries:
-                        yield entries
+        """Yield what the archive has of the events before the log. Raise `_NoStart` if that does not reach the log."""
+        if start >= stop:
+            return
+        last = stop - 1
+        async with aclosing(self._stores.archive.pages(self.persistence_id, start, stop)) as pages:
+            async for entries in pages:
+                if entries:
+                    last = entries[-1].key
+                    yield entries
+        if last != stop - 1:  # another strategy has compacted without archiving
+            gap = f"the events from here to {stop - 1} are neither in the archive nor in the log"
+            raise _NoStart(CorruptionError(self.persistence_id, last + 1, gap))
 
     def _after(self, base: Base, entries: list[Entry]) -> list[Entry]:
         """Check that the log begins where the base ends, and return what follows it."""
