@@ -133,7 +133,9 @@ def test_each_extra_installs_the_package_that_the_error_names() -> None:
     extras = tomllib.loads(text)["project"]["optional-dependencies"]
     ours = {scheme: package for scheme, package in _OURS.items() if scheme != "rediss"}
 
-    assert extras == {"all": sorted(ours.values()), **{scheme: [package] for scheme, package in ours.items()}}
+    for scheme, package in ours.items():
+        assert extras[scheme] == [package]
+        assert package in extras["all"]
 
 
 @pytest.mark.parametrize("url", ["", "bank.db", "/var/lib/bank.db", "sqlite:bank.db", "memory:"])

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from perdure import open_backend
-from perdure.snapshots import CachedSnapshots, CollectionSnapshots, SnapshotStore
+from perdure.snapshots import CachedSnapshots, CollectionSnapshots, SnapshotStore, open_snapshots
 from perdure_testkit import ReopenSnapshots, SnapshotContract
+
+from .s3 import Server, s3_server  # noqa: F401
 
 
 class Opened(SnapshotContract):
@@ -52,11 +54,56 @@ class TestSqliteCollections(Opened):
         return CollectionSnapshots(await open_backend(f"sqlite:///{folder}/snapshots.db"), owned=True)
 
 
+class TestObjectsInMemory(Opened):
+    __test__ = True
+
+    async def opened(self, folder: Path) -> SnapshotStore:
+        return await open_snapshots(f"memory://{folder.name}/some/prefix")
+
+
+class TestObjectsInFiles(Opened):
+    __test__ = True
+
+    async def opened(self, folder: Path) -> SnapshotStore:
+        return await open_snapshots(f"file://{folder}/to/be/made")
+
+
+class TestObjectsInS3(Opened):
+    """Over HTTP, in a server of this machine."""
+
+    __test__ = True
+    ids = SnapshotContract.ids[::5]
+    turns = 5
+    many = 100
+
+    @pytest.fixture(autouse=True)
+    def _server(self, s3_server: Server) -> None:  # noqa: F811
+        self.server = s3_server
+
+    async def opened(self, folder: Path) -> SnapshotStore:
+        return await open_snapshots(self.server.url(folder.name))
+
+
 class TestCachedMemoryCollections(TestMemoryCollections):
     async def opened(self, folder: Path) -> SnapshotStore:
         return CachedSnapshots(await super().opened(folder))
 
 
 class TestCachedSqliteCollections(TestSqliteCollections):
+    async def opened(self, folder: Path) -> SnapshotStore:
+        return CachedSnapshots(await super().opened(folder))
+
+
+class TestCachedObjectsInMemory(TestObjectsInMemory):
+    async def opened(self, folder: Path) -> SnapshotStore:
+        return CachedSnapshots(await super().opened(folder))
+
+
+class TestCachedObjectsInFiles(TestObjectsInFiles):
+    async def opened(self, folder: Path) -> SnapshotStore:
+        return CachedSnapshots(await super().opened(folder))
+
+
+class TestCachedObjectsInS3(TestObjectsInS3):
     async def opened(self, folder: Path) -> SnapshotStore:
         return CachedSnapshots(await super().opened(folder))

@@ -2,6 +2,8 @@
 
 from perdure.snapshots._cache import CachedSnapshots
 from perdure.snapshots._collections import SNAPSHOTS, CollectionSnapshots
+from perdure.snapshots._objects import ObjectSnapshots
+from perdure.snapshots._open import open_snapshots
 from perdure.snapshots._policy import (
     Predicate,
     Since,
@@ -22,6 +24,7 @@ __all__ = [
     "CollectionSnapshots",
     "Compact",
     "Draft",
+    "ObjectSnapshots",
     "Predicate",
     "Shelf",
     "Since",
@@ -34,5 +37,6 @@ __all__ = [
     "every_n_events",
     "never",
     "on_stop",
+    "open_snapshots",
     "policy_of",
 ]

@@ -150,6 +150,14 @@ PREFIXES = tuple(
 )
 """Prefixes that a careless store would mix up, or take for something else, in the order of their code points."""
 
+_LIKE_FILES = (
+    *("a/00000000000000000005", "a/00000000000000000005.snapshot", "a.snapshot", "a/..", "a/../b", "/etc/passwd"),
+    *("./a", "a/.", "a//b", "C:\\a", "con", "CON", "nul", "com1", "a.", "~a", ".a", "a/b/c/d", "a=2fb", "=61"),
+    *("x" * 200, "x" * 200 + "/a", "X" * 200, "x" * 255, "x" * 256, "é" * 128, "é" * 127 + "É", "a/" * 512),
+)
+IDS = tuple(sorted({*PREFIXES, *_LIKE_FILES}))
+"""Persistence ids that a careless store of snapshots would mix up, nest in each other, or take for paths."""
+
 INVALID_PREFIXES = ("", "\0", "a\0", "a\0b", "x" * 1025, "é" * 513, "\ud800", "a\udfff")
 INVALID_NAMES = (
     *("", "A", "Events", "1a", "_a", "bad-name", "bad name", "bad.name", "é", "a" * 49, "events\n", "a\0"),

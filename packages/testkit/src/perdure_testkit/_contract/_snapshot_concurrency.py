@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import ClassVar
 
 import pytest
 
@@ -11,11 +12,10 @@ from perdure.snapshots import Snapshot, SnapshotStore
 from perdure_testkit._contract._cancellations import cancel
 from perdure_testkit._contract._material import random_bytes
 
-_TURNS = 16
-"""A call is over, or waits for its store, after fewer turns of the loop."""
-
 
 class SnapshotConcurrencyRules:
+    turns: ClassVar[int]
+
     async def test_saves_of_many_ids_at_once_all_hold(self, snapshots: SnapshotStore) -> None:
         """Saves that run at the same time for many ids are each there."""
         await asyncio.gather(*(snapshots.save(f"{n}", n + 1, b"%d" % n) for n in range(100)))
@@ -71,7 +71,7 @@ class SnapshotConcurrencyRules:
 
     async def test_a_read_that_a_save_overtakes_hides_nothing(self, snapshots: SnapshotStore) -> None:
         """After reads that were begun before a save, at any turn of the loop, the save is seen (ATS-78)."""
-        for turns in range(_TURNS):
+        for turns in range(self.turns):
             await snapshots.save(f"{turns}", 1, b"old")
             snapshots.forget(f"{turns}")
             reading = [asyncio.ensure_future(snapshots.newest(f"{turns}")) for _ in range(3)]
@@ -84,7 +84,7 @@ class SnapshotConcurrencyRules:
 
     async def test_a_read_that_a_delete_overtakes_brings_nothing_back(self, snapshots: SnapshotStore) -> None:
         """After reads that were begun before a delete, at any turn of the loop, nothing is there (ATS-78)."""
-        for turns in range(_TURNS):
+        for turns in range(self.turns):
             await snapshots.save(f"{turns}", 1, b"old")
             snapshots.forget(f"{turns}")
             reading = [asyncio.ensure_future(snapshots.newest(f"{turns}")) for _ in range(3)]
@@ -112,7 +112,7 @@ class SnapshotConcurrencyRules:
     async def test_a_save_cancelled_at_any_turn_is_whole_or_nothing(self, snapshots: SnapshotStore) -> None:
         """After a save that is cancelled at any turn of the loop there is what was, or the new one, whole."""
         old, new = random_bytes(5_000), random_bytes(9_000)
-        for turns in range(_TURNS):
+        for turns in range(self.turns):
             await snapshots.save(f"{turns}", 5, old)
 
             await cancel(lambda turns=turns: snapshots.save(f"{turns}", 5, new), turns)  # type: ignore[misc]
@@ -122,28 +122,28 @@ class SnapshotConcurrencyRules:
 
     async def test_a_cancelled_save_never_overtakes_a_later_one(self, snapshots: SnapshotStore) -> None:
         """A save that is cancelled at any turn of the loop does not undo the save that follows it."""
-        for turns in range(_TURNS):
+        for turns in range(self.turns):
             await cancel(lambda turns=turns: snapshots.save(f"{turns}", 5, b"stale"), turns)  # type: ignore[misc]
 
             await snapshots.save(f"{turns}", 5, b"right")
 
             assert await snapshots.newest(f"{turns}") == (5, b"right"), turns
-        for turns in range(_TURNS):
+        for turns in range(self.turns):
             assert await snapshots.newest(f"{turns}") == (5, b"right"), turns
 
     async def test_a_cancelled_save_comes_not_back_after_a_delete(self, snapshots: SnapshotStore) -> None:
         """A save that is cancelled at any turn of the loop does not appear after the delete that follows it."""
-        for turns in range(_TURNS):
+        for turns in range(self.turns):
             await cancel(lambda turns=turns: snapshots.save(f"{turns}", 5, b"stale"), turns)  # type: ignore[misc]
 
             await snapshots.delete(f"{turns}", below=6)
 
-        for turns in range(_TURNS):
+        for turns in range(self.turns):
             assert await snapshots.newest(f"{turns}") is None, turns
 
     async def test_a_delete_cancelled_at_any_turn_spares_what_is_above(self, snapshots: SnapshotStore) -> None:
         """A delete that is cancelled at any turn of the loop removes nothing that it should not."""
-        for turns in range(_TURNS):
+        for turns in range(self.turns):
             await snapshots.save(f"{turns}", 4, b"4")
             await snapshots.save(f"{turns}", 5, b"5")
 
@@ -173,7 +173,7 @@ class SnapshotConcurrencyRules:
         async def all_answers() -> list[Snapshot | None]:
             return [await snapshots.newest(name) for name in "01234567"]
 
-        for turns in range(_TURNS):
+        for turns in range(self.turns):
             beside = asyncio.ensure_future(all_answers())
             await cancel(lambda: use(snapshots), turns)
 

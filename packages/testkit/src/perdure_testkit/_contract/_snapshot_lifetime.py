@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import ClassVar
 
 import pytest
@@ -13,11 +13,12 @@ from perdure.errors import StoreClosed
 from perdure.snapshots import SnapshotStore
 from perdure_testkit._contract._claims import needs
 from perdure_testkit._contract._leaks import Before, Belongings, handles, soon
-from perdure_testkit._contract._material import PREFIXES, random_bytes
+from perdure_testkit._contract._material import random_bytes
 from perdure_testkit._contract._snapshot_stores import ReopenSnapshots
 
 
 class SnapshotLifetimeRules(Before):
+    ids: ClassVar[Sequence[str]]
     patience: ClassVar[float]
 
     @pytest.mark.parametrize(
@@ -115,14 +116,14 @@ class SnapshotLifetimeRules(Before):
     @needs("reopening")
     async def test_what_was_saved_is_there_again(self, snapshots: SnapshotStore, reopen: ReopenSnapshots) -> None:
         """Everything that was saved is there when the store is opened again."""
-        for identity in PREFIXES:
+        for identity in self.ids:
             await snapshots.save(identity, 5, identity.encode())
-        await snapshots.save("a", 6, random_bytes(100_000))
+        await snapshots.save("one", 6, random_bytes(100_000))
 
         snapshots = await reopen()
 
-        assert await snapshots.newest("a") == (6, random_bytes(100_000))
-        for identity in PREFIXES:
+        assert await snapshots.newest("one") == (6, random_bytes(100_000))
+        for identity in self.ids:
             assert await snapshots.oldest(identity) == (5, identity.encode()), identity
 
     @needs("reopening")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import ClassVar, TypeAlias
 
 import pytest
 
 from perdure.snapshots import SnapshotStore
 from perdure_testkit._contract._claims import Claiming
+from perdure_testkit._contract._material import IDS
 from perdure_testkit._contract._stores import overridden
 
 ReopenSnapshots: TypeAlias = Callable[[], Awaitable[SnapshotStore]]
@@ -19,6 +20,12 @@ class SnapshotStores(Claiming):
     """What a test class gives: the fixture `snapshots` and, where data outlive the object, `reopen`."""
 
     contract = "snapshots"
+
+    ids: ClassVar[Sequence[str]] = IDS
+    """The ids that are told apart. Some will do where each call takes milliseconds."""
+
+    turns: ClassVar[int] = 16
+    """Turns of the loop after which a call of the store is over, or waits for something outside of the loop."""
 
     many: ClassVar[int] = 2_000
     """How many other ids the rule about many of them saves for."""
