@@ -18,6 +18,7 @@ from perdure.journal import RecordError
 from perdure.persistence._definition import Definition
 from perdure.persistence._entity import applied
 from perdure.persistence._strategy import Full
+from perdure.snapshots import never
 from perdure_testkit._round_trip import same
 
 S = TypeVar("S")
@@ -81,7 +82,7 @@ class Replay(Generic[S]):
 
 def stores_states(definition: Definition) -> bool:
     """Tell whether the actor's strategy ever stores a state."""
-    return not isinstance(definition.strategy, Full) or definition.snapshot_policy is not None
+    return not isinstance(definition.strategy, Full) or definition.strategy.snapshot is not never
 
 
 def different(live: object, recovered: object, number: int) -> str:

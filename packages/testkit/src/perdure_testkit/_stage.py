@@ -19,11 +19,12 @@ from perdure import ActorSystem, Message, PersistentActor, open_backend
 from perdure.abc import Backend, LastKey, Put, WriteGroup
 from perdure.actors import ActorRef, Clock
 from perdure.errors import PerdureError
-from perdure.journal import EVENTS, AnyEvent, Journal
+from perdure.journal import EVENTS, AnyEvent, CollectionArchive, Journal
 from perdure.memory import MemoryBackend
 from perdure.persistence._entity import Entity
 from perdure.persistence._following import Followers
 from perdure.persistence._stores import Stores
+from perdure.snapshots import CollectionSnapshots
 from perdure_testkit._clock import VirtualClock
 from perdure_testkit._faults import Injected
 from perdure_testkit._faulty import FaultyBackend
@@ -95,8 +96,7 @@ class Stage(Generic[S, E]):
         self._setting = setting
         self._stores = system._stores
         self._definition = self._stores.definition(setting.actor_type)
-        bare = _bare(system.backend)
-        self._past_faults = Stores(bare, Journal(bare), system.clock, "msgpack", 1)
+        self._past_faults = _past_faults(self._stores, system.clock)
         self._ref: ActorRef | None = None
         if setting.arguments is None:
             self._ref = system.ref(setting.actor_type, setting.key)
@@ -291,6 +291,18 @@ def _faulty_in(backend: Backend) -> Iterator[FaultyBackend]:
     while isinstance(backend, FaultyBackend):
         yield backend
         backend = backend.inner
+
+
+def _past_faults(stores: Stores, clock: Clock) -> Stores:
+    """Return the same stores for one who is not to meet the faults of the backend."""
+    bare = _bare(stores.backend)
+    journal = Journal(bare)
+    snapshots, archive = stores.snapshots, stores.archive
+    if isinstance(snapshots, CollectionSnapshots):
+        snapshots = CollectionSnapshots(bare, journal.write)
+    if isinstance(archive, CollectionArchive):
+        archive = CollectionArchive(bare, journal.write)
+    return Stores(journal, snapshots, archive, clock, "msgpack", max_recoveries=1, publish=lambda _: None)
 
 
 def _bare(backend: Backend) -> Backend:
