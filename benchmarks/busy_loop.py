@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from time import perf_counter
 from typing import Any
 
 from benchmarks.asked import Asked
+from benchmarks.meanwhile import meanwhile, timers
 from benchmarks.report import Cell, Table
 from benchmarks.rounds import Measure, in_turns, percentile
 from benchmarks.run import Run
@@ -18,7 +19,6 @@ from perdure.abc import Backend
 _TURNS = (0.00002, 0.0001, 0.001, 0.005)
 _ACTORS = 100
 _FULL_LOAD = 1_000
-_TIMER = 0.001
 
 _NOTE = """Events a second, medians. / idle loop: of the rate without the busy task, in the same run.
 / no store: of the memory backend's rate beside the same busy task; the rest of the loss is the loop's own.
@@ -73,15 +73,7 @@ async def _stall(run: Run) -> Table:
 
 
 async def _lateness(run: Run, load: Callable[[float], Awaitable[object]]) -> tuple[float, ...]:
-    late: list[float] = []
-
-    async def watch() -> None:
-        while True:
-            started = perf_counter()
-            await asyncio.sleep(_TIMER)
-            late.append(perf_counter() - started - _TIMER)
-
-    async with _task(watch()):
+    async with timers() as late:
         await load(run.pick(3.0, 0.3))
     return percentile(late, 50) * 1000, percentile(late, 99) * 1000, max(late) * 1000
 
@@ -105,7 +97,7 @@ def beside(turn: float, measure: Measure) -> Measure:
     """Return the measure taken beside a task that computes in turns of so many seconds for ever."""
 
     async def busy(seconds: float) -> float:
-        async with _task(_compute(turn)):
+        async with meanwhile(_compute(turn)):
             return await measure(seconds)
 
     return busy
@@ -117,14 +109,3 @@ async def _compute(turn: float) -> None:
         while perf_counter() < end:
             pass
         await asyncio.sleep(0)
-
-
-@asynccontextmanager
-async def _task(work: Any) -> AsyncIterator[None]:
-    """Have a coroutine that never ends run meanwhile."""
-    task = asyncio.ensure_future(work)
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.wait([task])

@@ -64,7 +64,7 @@ async def _row(run: Run, store: str, names: Sequence[str], events: int, fetch: F
     total = len(names) * events
 
     async def own(seconds: float) -> float:
-        return total / await _recover(store, names, events)
+        return total / await recover(store, names, events)
 
     async def raw(seconds: float) -> float:
         return total / await fetch(names, events)
@@ -82,11 +82,11 @@ async def _from_snapshot(run: Run, store: str) -> Table:
     saved = events - _AFTER_SNAPSHOT
     await store_all(store, events_of(["saved"], events))
     await store_all(store, [Put("snapshots", log_of("saved"), saved, snapshot_record(saved, saved))])
-    recover = {
+    accounts = {
         f"snapshot and {_AFTER_SNAPSHOT} of {events:,} events": ("saved", events),
         "nothing": ("nobody", 0),
     }
-    measures = {what: _once_a_second(store, name, balance) for what, (name, balance) in recover.items()}
+    measures = {what: _once_a_second(store, name, balance) for what, (name, balance) in accounts.items()}
     rates = await in_turns(measures, run.pick(11, 3), 0)
     rows = [(what, 1000 / rate.median, 1000 / rate.best) for what, rate in rates.items()]
     return Table("Recovery of one actor", ("from", "median ms", "best ms"), rows)
@@ -94,12 +94,12 @@ async def _from_snapshot(run: Run, store: str) -> Table:
 
 def _once_a_second(store: str, name: str, balance: int) -> Callable[[float], Awaitable[float]]:
     async def measure(seconds: float) -> float:
-        return 1 / await _recover(store, [name], balance)
+        return 1 / await recover(store, [name], balance)
 
     return measure
 
 
-async def _recover(store: str, names: Sequence[str], balance: int) -> float:
+async def recover(store: str, names: Sequence[str], balance: int) -> float:
     """Return the seconds until all of these actors, asked at once, have answered in a new system."""
     async with ActorSystem(store=store, ask_timeout=300) as system:
         await system.ref(Account, "warm-up").ask(Balance())
