@@ -16,7 +16,10 @@ from typing import Protocol, cast
 from benchmarks.report import Report, Table
 from benchmarks.run import Run
 
-SECTIONS: tuple[str, ...] = ("throughput", "busy_loop", "recovery", "scans", "memory", "handles", "actors")
+SECTIONS: tuple[str, ...] = (
+    *("throughput", "busy_loop", "recovery", "long_log", "crowd", "snapshots", "evolution"),
+    *("scans", "memory", "handles", "actors"),
+)
 if find_spec("perdure_rocksdb") is not None:
     SECTIONS = (*SECTIONS, "rocksdb")
 if find_spec("perdure_redis") is not None:
