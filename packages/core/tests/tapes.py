@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, ClassVar
 
-from perdure import Backoff, Event, Full, Light, Message, PersistentActor, Restart
+from perdure import ActorSystem, Backoff, Event, Full, Light, Message, PersistentActor, Restart
 from perdure.abc import Backend, Put, WriteGroup
 from perdure.actors import Supervision
 from perdure.journal import EVENTS, EventCodec
@@ -79,6 +80,13 @@ def light(kind: type[PersistentActor[Any, Any]], **options: Any) -> Any:
 
 
 _codec = EventCodec("Tape", [Written])
+
+
+async def background(system: ActorSystem) -> None:
+    """Return when nothing is being written in the background, such as a snapshot."""
+    stores = system._stores
+    while stores is not None and stores._background:
+        await asyncio.wait(stores._background)
 
 
 async def values(store: Backend, persistence_id: str = "Tape/a") -> list[int]:

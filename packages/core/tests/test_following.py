@@ -15,7 +15,7 @@ from perdure.journal import EVENTS
 from perdure.snapshots import every_n_events
 from perdure_testkit import FaultyBackend
 
-from .tapes import PureTape, Write, Written
+from .tapes import PureTape, Write, Written, background
 
 
 class CompactTape(PureTape):
@@ -151,7 +151,7 @@ async def test_events_that_were_compacted_away_are_not_passed_over(store: Faulty
         ref = system.ref(CompactTape, "a")
         for value in range(8):
             await ref.ask(Write((value,)))
-            await asyncio.sleep(0.001)
+            await background(system)
 
         with pytest.raises(EventsRemoved, match=r"event 1 is not in the log, which begins at 8: .* begin after 7"):
             await read(ref.subscribe(after=0), 1)
@@ -234,7 +234,8 @@ async def test_an_event_whose_actor_was_cancelled_comes_too(store: FaultyBackend
         waiting = asyncio.ensure_future(anext(events))
         released = store.hold("commit")
         ask = asyncio.ensure_future(ref.ask(Write((20,))))
-        await asyncio.sleep(0.01)
+        while not store.injected:
+            await asyncio.sleep(0)
         for runner in list(system.dispatcher._runners):
             runner.task.cancel()
         with pytest.raises(ActorStopped):

@@ -23,7 +23,7 @@ from perdure.errors import StoreUnavailable
 from perdure.snapshots import SNAPSHOTS, Predicate, Snapshot, SnapshotPolicy, SnapshotStore
 from perdure_testkit import FaultyBackend, VirtualClock
 
-from .tapes import MutatingTape, PureTape, Read, Write, keys, stored_as
+from .tapes import MutatingTape, PureTape, Read, Write, background, keys, stored_as
 
 
 def taking(policy: SnapshotPolicy | Predicate, kind: Any = PureTape) -> Any:
@@ -36,7 +36,7 @@ async def taken(store: FaultyBackend, policy: SnapshotPolicy | Predicate, *write
     async with ActorSystem(store=store) as system:
         for written in writes:
             await system.ref(tape, "a").ask(Write(written))
-            await asyncio.sleep(0.001)  # so that each snapshot is written
+            await background(system)
         return await keys(store, SNAPSHOTS)
 
 
@@ -73,7 +73,7 @@ async def test_the_first_event_after_a_while_is_followed_by_one(store: FaultyBac
             await clock.advance(seconds)
             await ref.ask(Write((1,)))
             numbers.append(await keys(store, SNAPSHOTS))
-            await asyncio.sleep(0.001)
+            await background(system)
 
     assert numbers[-1] == [3]
     assert await keys(store, SNAPSHOTS) == [3, 5]
@@ -95,7 +95,7 @@ async def test_one_is_taken_when_an_idle_actor_is_put_away(store: FaultyBackend,
     async with ActorSystem(store=store, clock=clock, passivate_after=10) as system:
         await system.ref(taking(on_stop), "a").ask(Write((1,)))
         await clock.advance(11)
-        await asyncio.sleep(0.001)
+        await background(system)
 
         assert await keys(store, SNAPSHOTS) == [1]
 
@@ -133,7 +133,7 @@ async def test_a_combination_with_on_stop_takes_one_on_stop(store: FaultyBackend
         for key, count in (("a", 4), ("b", 5)):
             for value in range(count):
                 await system.ref(tape, key).ask(Write((value,)))
-                await asyncio.sleep(0.001)
+                await background(system)
 
     assert await keys(store, SNAPSHOTS) == [2, 4]
     assert await keys(store, SNAPSHOTS, "Tape/b") == [2, 4, 5]
@@ -185,10 +185,10 @@ async def test_what_becomes_of_snapshots_is_a_system_event(store: FaultyBackend)
         events = system.events()
         ref = system.ref(taking(every_n_events(1)), "a")
         await ref.ask(Write((1,)))
-        await asyncio.sleep(0.001)
+        await background(system)
         store.reject("commit", StoreUnavailable("commit", "down"), when=is_snapshot)
         await ref.ask(Write((2,)))
-        await asyncio.sleep(0.001)
+        await background(system)
         store.heal()
     seen = [event async for event in events]
 
@@ -204,7 +204,7 @@ async def test_a_snapshot_that_failed_counts_for_nothing(store: FaultyBackend) -
     async with ActorSystem(store=store) as system:
         store.reject("commit", StoreUnavailable("commit", "down"), when=is_snapshot)
         await system.ref(taking(every_n_events(1) | on_stop), "a").ask(Write((1,)))
-        await asyncio.sleep(0.001)
+        await background(system)
         store.heal()
 
     assert await keys(store, SNAPSHOTS) == [1]

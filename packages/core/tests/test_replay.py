@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,7 +13,7 @@ from perdure.memory import MemoryBackend
 from perdure.snapshots import SNAPSHOTS
 from perdure_testkit import FaultyBackend, VirtualClock
 
-from .tapes import PureTape, Read, Write, Written, append, keys, stored_as
+from .tapes import PureTape, Read, Write, Written, append, background, keys, stored_as
 
 PLAIN = stored_as(PureTape, Full(snapshot=never))
 EVERY_TWO = stored_as(PureTape, Full(snapshot=every_n_events(2), keep_snapshots=9))
@@ -28,7 +27,7 @@ async def written(store: FaultyBackend, tape: Any, *values: int, clock: VirtualC
     async with ActorSystem(store=store, clock=clock, passivate_after=1e9) as system:
         for value in values:
             await system.ref(tape, "a").ask(Write((value,)))
-            await asyncio.sleep(0.001)
+            await background(system)
             if clock is not None:
                 await clock.advance(60)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -15,7 +14,7 @@ from perdure.memory import MemoryBackend
 from perdure.snapshots import SNAPSHOTS
 from perdure_testkit import FaultyBackend, VirtualClock
 
-from .tapes import PureTape, Read, Write, keys, stored_as
+from .tapes import PureTape, Read, Write, background, keys, stored_as
 
 ARCHIVE = "archive"
 
@@ -46,7 +45,7 @@ class Forgetting(PureTape):
 async def write(system: ActorSystem, tape: Any, *values: int) -> None:
     for value in values:
         await system.ref(tape, "a").ask(Write((value,)))
-        await asyncio.sleep(0.001)  # so that each snapshot is written
+        await background(system)
 
 
 class TestAge:

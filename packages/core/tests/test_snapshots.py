@@ -13,7 +13,7 @@ from perdure.journal import EVENTS, StateCodec
 from perdure.snapshots import SNAPSHOTS, Compact
 from perdure_testkit import FaultyBackend
 
-from .tapes import MutatingTape, Number, PureTape, Read, Write, Written, keys, stored_as
+from .tapes import MutatingTape, Number, PureTape, Read, Write, Written, background, keys, stored_as
 
 DOWN = StoreUnavailable("commit", "down")
 
@@ -295,7 +295,7 @@ async def test_a_crash_at_any_step_leaves_an_actor_that_recovers(
             with suppress(StoreUnavailable):
                 await system.ref(tape, "a").ask(Write((value,)))
                 acknowledged.append(value)
-            await asyncio.sleep(0.001)
+            await background(system)
     store.heal()
 
     assert await live(store, tape) == acknowledged
@@ -309,7 +309,7 @@ async def test_a_failed_compaction_is_made_up_by_the_next(store: FaultyBackend) 
         store.reject("commit", DOWN, when=is_snapshot)
         for number in (1, 2):
             await ref.ask(Write((number,)))
-            await asyncio.sleep(0.001)  # so that the snapshot shares no commit with the next event
+            await background(system)
         store.heal()
 
         await ref.ask(Write((3,)))
