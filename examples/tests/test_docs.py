@@ -27,7 +27,7 @@ def program(page: Path) -> str:
 
 
 async def run(source: str, page: Path) -> None:
-    code = compile(source, str(page), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    code = compile(source, str(page), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
     names: dict[str, Any] = {"__name__": page.stem}
     result = eval(code, names)
     if inspect.isawaitable(result):

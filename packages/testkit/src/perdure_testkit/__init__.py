@@ -9,10 +9,12 @@ from perdure_testkit._contract import BackendContract, Reopen, ReopenSnapshots, 
 from perdure_testkit._expectations import expect_dead_letters, expect_events, expect_published  # noqa: E402
 from perdure_testkit._faults import Injected, Operation, every_nth  # noqa: E402
 from perdure_testkit._faulty import FaultyBackend  # noqa: E402
+from perdure_testkit._golden import check_golden  # noqa: E402
 from perdure_testkit._jumping import Stalled  # noqa: E402
 from perdure_testkit._probe import Probe  # noqa: E402
 from perdure_testkit._round_trip import check_events, events_of  # noqa: E402
 from perdure_testkit._scenario import Asked, Outcome, Scenario  # noqa: E402
+from perdure_testkit._stored import check_stored  # noqa: E402
 
 __all__ = [
     "Asked",
@@ -29,6 +31,8 @@ __all__ = [
     "Stalled",
     "VirtualClock",
     "check_events",
+    "check_golden",
+    "check_stored",
     "events_of",
     "every_nth",
     "expect_dead_letters",

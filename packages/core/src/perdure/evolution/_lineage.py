@@ -47,6 +47,10 @@ class Lineage:
         """Tell whether a name, after renaming, is that of a type which is declared, dropped, or has steps."""
         return manifest in self._current or manifest in self._steps.dropped or manifest in self._stepped
 
+    def begins(self) -> list[tuple[str, int]]:
+        """Return the names and versions at which steps begin: what was stored once."""
+        return list(self._steps.up)
+
     def upcast(self, document: Document) -> Iterator[Document]:
         """Yield what a document is today: documents of current versions, mostly one. Raises `UpcastError`."""
         return self._upcast(document, frozenset())

@@ -207,10 +207,10 @@ class EventCodec:
     def _typed(self, document: Document, format: Format, title: str) -> Any:
         """Return the event of an encoded document of a declared type."""
         place = (document.manifest, format)
-        decode_payload = self._decoders.get(place)
-        if decode_payload is None:
-            decode_payload = self._decoders[place] = payload_decoder(self._types[document.manifest], format)
         try:
+            decode_payload = self._decoders.get(place)
+            if decode_payload is None:
+                decode_payload = self._decoders[place] = payload_decoder(self._types[document.manifest], format)
             return decode_payload(document.content)
         except Exception as error:
             raise RecordError(f"{title} does not decode: {error}") from error

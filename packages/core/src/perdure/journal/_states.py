@@ -10,7 +10,7 @@ from typing import Generic, NamedTuple, TypeVar
 import msgspec
 
 from perdure.errors import EventTypeError, UpcastError
-from perdure.evolution import Document, Evolution
+from perdure.evolution import Document, Evolution, Lineage
 from perdure.journal._payload import Decode, encoded, payload_decoder, payload_encoder, plain
 from perdure.journal._record import ENCODERS, Format, Record, RecordError, decode
 
@@ -54,6 +54,11 @@ class StateCodec(Generic[S]):
     def manifest(self) -> str:
         """The name of the actor type under which states are written."""
         return self._owner if self._older is None else self._older.manifest or self._owner
+
+    @property
+    def lineage(self) -> Lineage:
+        """What the actor says of older states."""
+        return self._lineage
 
     def encode(self, state: S, sequence_number: int, timestamp: int) -> bytes:
         """Return the record of a state.
