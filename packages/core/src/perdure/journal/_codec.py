@@ -11,7 +11,7 @@ long way, which upcasts what is old, and knows how to name what is wrong. So a c
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn, TypeAlias
 
 import msgspec
 
@@ -40,13 +40,8 @@ class Several(tuple[Any, ...]):
     __slots__ = ()
 
 
-class _Writing(NamedTuple):
-    """How events of one type are written: as what, checked by what, and, if they are to be older, how."""
-
-    manifest: str
-    version: int
-    read_back: Decode
-    older: Document | None
+_Writing: TypeAlias = tuple[str, int, Decode, Document | None]
+"""How events of a type are written: manifest, version, what reads them back, and as what instead, if not as these."""
 
 
 class EventCodec:
@@ -138,7 +133,7 @@ class EventCodec:
                 raise EventTypeError(f"{self._owner} does not declare {kind.__name__}; it declares {self._names()}")
         older = self._lineage.written_as(manifest)
         self.writes_older |= older is not None
-        writing = self._writing[kind] = _Writing(manifest, version, payload_decoder(kind, self._format), older)
+        writing = self._writing[kind] = (manifest, version, payload_decoder(kind, self._format), older)
         return writing
 
     def knows(self, manifest: str) -> bool:
