@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
@@ -15,7 +16,7 @@ from perdure.journal import Archive, CollectionArchive, Journal, timestamp_of
 from perdure.persistence._actor import PersistentActor
 from perdure.persistence._recovery import Reading, Recovery
 from perdure.persistence._stores import Stores
-from perdure.snapshots import CollectionSnapshots, SnapshotStore
+from perdure.snapshots import CollectionSnapshots, SnapshotStore, open_snapshots
 
 S = TypeVar("S")
 
@@ -36,7 +37,7 @@ async def replay(
     to: int | datetime | None = None,
     recovery: Recovery | None = None,
     persistence_id: str | None = None,
-    snapshots: SnapshotStore | None = None,
+    snapshots: str | SnapshotStore | None = None,
     archive: Archive | None = None,
 ) -> Replayed[S]:
     """Return an actor's state as its store has it, or as it was; nothing is written, and no actor is started.
@@ -48,25 +49,26 @@ async def replay(
 
     Raises `CorruptionError` for what recovery would not accept either, or when compaction has removed what is needed.
     """
-    if isinstance(store, str):
-        backend = await open_backend(store)
-        try:
-            return await replay(
-                backend,
-                actor_type,
-                key,
-                to=to,
-                recovery=recovery,
-                persistence_id=persistence_id,
-                snapshots=snapshots,
-                archive=archive,
-            )
-        finally:
-            await backend.close()
+    async with AsyncExitStack() as opened:
+        if isinstance(store, str):
+            store = await open_backend(store)
+            opened.push_async_callback(store.close)
+        if isinstance(snapshots, str):
+            snapshots = await open_snapshots(snapshots)
+            opened.push_async_callback(snapshots.close)
+        stores = _stores(store, snapshots, archive)
+        return await _replay(stores, actor_type, persistence_id or f"{actor_type.type_name}/{key}", to, recovery)
+
+
+async def _replay(
+    stores: Stores,
+    actor_type: type[PersistentActor[S, Any]],
+    identity: str,
+    to: int | datetime | None,
+    recovery: Recovery | None,
+) -> Replayed[S]:
     number, before = _bounds(to)
-    identity = persistence_id or f"{actor_type.type_name}/{key}"
     actor = actor_type.__new__(actor_type)
-    stores = _stores(store, snapshots, archive)
     reading = Reading(
         check_prefix(identity),
         stores.definition(actor_type),

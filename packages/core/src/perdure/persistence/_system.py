@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
 from perdure import actors
@@ -16,7 +17,7 @@ from perdure.errors import NameTaken
 from perdure.journal import Archive, CollectionArchive, Format, Journal
 from perdure.persistence._recovering import Recovering, persistence_id_of
 from perdure.persistence._stores import Stores
-from perdure.snapshots import CollectionSnapshots, SnapshotStore
+from perdure.snapshots import CollectionSnapshots, SnapshotStore, open_snapshots
 
 if TYPE_CHECKING:
     from perdure.persistence._actor import PersistentActor
@@ -32,8 +33,9 @@ class ActorSystem(actors.ActorSystem):
     store's caches: a profile such as `"medium"`, a `MachineSpec`, or None to look. `max_recoveries` actors at most are
     recovered at a time. A record of more than `max_record_bytes` is refused.
 
-    Snapshots are kept in the store, or where `snapshots` says: a `SnapshotStore`, which stays open. Events that
-    `Full(compact="archive")` removes go to a collection of the store, or to `archive`, which stays open.
+    Snapshots are kept in the store, or where `snapshots` says: a URL (`s3://bucket/prefix`), opened and closed with the
+    system, or a `SnapshotStore`, which stays open. Events that `Full(compact="archive")` removes go to a collection of
+    the store, or to `archive`, which stays open.
 
     The rest is as in `perdure.actors.ActorSystem`.
     """
@@ -42,7 +44,7 @@ class ActorSystem(actors.ActorSystem):
         self,
         *,
         store: str | Backend = "memory://",
-        snapshots: SnapshotStore | None = None,
+        snapshots: str | SnapshotStore | None = None,
         archive: Archive | None = None,
         durability: Durability = "full",
         write: Format = "msgpack",
@@ -81,6 +83,7 @@ class ActorSystem(actors.ActorSystem):
         self._max_recoveries = max_recoveries
         self._max_record_bytes = max_record_bytes
         self._stores: Stores | None = None
+        self._opened = AsyncExitStack()
         self._identities: set[str] = set()
 
     @property
@@ -174,13 +177,23 @@ class ActorSystem(actors.ActorSystem):
             self._stores.journal.commits.close()
 
     async def _open(self) -> None:
-        backend = self._store
-        if isinstance(backend, str):
-            backend = await open_backend(backend, durability=self._durability, machine=self._machine)
+        async with AsyncExitStack() as opened:
+            backend = self._store
+            if isinstance(backend, str):
+                backend = await open_backend(backend, durability=self._durability, machine=self._machine)
+                opened.push_async_callback(backend.close)
+            snapshots = self._snapshots
+            if isinstance(snapshots, str):
+                snapshots = await open_snapshots(snapshots)
+                opened.push_async_callback(snapshots.close)
+            self._stores = self._stand_on(backend, snapshots)
+            self._opened = opened.pop_all()
+
+    def _stand_on(self, backend: Backend, snapshots: SnapshotStore | None) -> Stores:
         journal = Journal(backend, max_record_bytes=self._max_record_bytes)
-        self._stores = Stores(
+        return Stores(
             journal,
-            self._snapshots or CollectionSnapshots(backend, journal.write),
+            snapshots or CollectionSnapshots(backend, journal.write),
             self._archive or CollectionArchive(backend, journal.write),
             self.clock,
             self._write,
@@ -194,5 +207,4 @@ class ActorSystem(actors.ActorSystem):
         try:
             await self._stores.close()
         finally:
-            if isinstance(self._store, str):
-                await self._stores.backend.close()
+            await self._opened.aclose()
