@@ -36,8 +36,8 @@ async def snapshots(
     network: Unreliable,
     tmp_path: Path,
 ) -> AsyncIterator[SnapshotStore]:
-    """Return a store that waits half a second for an answer and asks twice; in it is the snapshot at 5."""
-    options = {"timeout": "500ms", "max_retries": 1, "retry_timeout": 5}
+    """Return a store that waits a quarter of a second for an answer and asks twice; in it is the snapshot at 5."""
+    options = {"timeout": "250ms", "max_retries": 1, "retry_timeout": 5}
     store = await open_snapshots(s3_server.url(tmp_path.name, network.port, **options))
     await store.save("a", 5, b"5")
     network.seen.clear()
