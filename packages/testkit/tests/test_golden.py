@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from perdure import Event, Evolution, PersistentActor
+from perdure import DurableStateActor, Event, Evolution, PersistentActor
 from perdure.evolution import Document
 from perdure_testkit import check_golden
 
@@ -228,3 +228,16 @@ def test_a_sample_of_another_actor_is_refused(path: Path) -> None:
 
     with pytest.raises(AssertionError, match="Account declares no event type Foreign"):
         check_golden(AccountOnce, path, Foreign())  # type: ignore[arg-type]
+
+
+def test_durable_states_have_golden_records(path: Path) -> None:
+    """Each version of the state has one, and there are no events."""
+
+    class Cart(DurableStateActor[dict[str, int]]):
+        evolution = Evolution(state_version=2)
+
+    Cart.evolution.upcast_state(1)(lambda names: dict.fromkeys(names, 1))
+
+    check_golden(Cart, path, states=[{"tea": 2}, Document("Cart", 1, ["tea"])])
+
+    assert [(line["version"], line["read"]) for line in lines(path)] == [(1, {"tea": 1}), (2, {"tea": 2})]

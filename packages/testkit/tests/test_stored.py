@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from perdure import ActorSystem, Event, Full, Message, PersistentActor, every_n_events
+from perdure import ActorSystem, DurableStateActor, Event, Full, Message, PersistentActor, every_n_events
 from perdure.abc import Put, PutState, WriteGroup
 from perdure.memory import MemoryBackend
 from perdure_testkit import check_stored
@@ -94,3 +94,36 @@ async def test_a_long_list_is_cut(store: MemoryBackend) -> None:
 
     with pytest.raises(AssertionError, match=r"100 of 108 records of Account are not read\n(.*\n){20}  and 80 more"):
         await check_stored(Account, store)
+
+
+class Save(Message[int]):
+    amount: int
+
+
+class Purse(DurableStateActor[int]):
+    initial_state = 0
+
+    async def handle(self, message: Message[Any], context: Any) -> Any:
+        match message:
+            case Save(amount):
+                await self.save(amount)
+                return self.revision
+
+
+class PurseLater(DurableStateActor[str]):
+    type_name = "Purse"
+
+
+async def test_durable_states_are_read(store: MemoryBackend) -> None:
+    """And named by their revision."""
+    async with ActorSystem(store=store) as system:
+        for amount in (1, 2):
+            await system.ref(Purse, "a").ask(Save(amount))
+
+    read = await check_stored(Purse, store)
+    with pytest.raises(
+        AssertionError, match="1 of 1 records of Purse are not read\n  Purse/a, revision 2: a state of Purse"
+    ):
+        await check_stored(PurseLater, store)
+
+    assert read == 1

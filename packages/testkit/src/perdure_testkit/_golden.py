@@ -18,12 +18,12 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from perdure import PersistentActor
+from perdure import DurableStateActor, PersistentActor
 from perdure.evolution import Document
-from perdure.journal import AnyEvent, RecordError, named
+from perdure.journal import AnyEvent, EventCodec, RecordError, StateCodec, named
 from perdure.journal._payload import payload_encoder, plain
 from perdure.journal._record import ENCODERS, decode
-from perdure.persistence._definition import Definition
+from perdure.persistence._definition import Definition, revision_codec
 
 S = TypeVar("S")
 E = TypeVar("E", bound=AnyEvent)
@@ -55,7 +55,7 @@ class _Line(msgspec.Struct, frozen=True):
 
 
 def check_golden(
-    actor_type: type[PersistentActor[S, E]],
+    actor_type: type[PersistentActor[S, E] | DurableStateActor[S]],
     path: str | Path,
     *events: E | Document,
     states: Sequence[S | Document] = (),
@@ -74,6 +74,8 @@ def check_golden(
     version of each declared type without subclasses, from 1 on, has to have a record, and each from which a step of the
     actor's `evolution` leads; so has each version of the state, if there are samples of states.
 
+    An actor with a durable state has `states` alone.
+
     Raises `AssertionError` naming the types and versions that fail, all of them.
     """
     golden = _Golden(actor_type, Path(path))
@@ -88,12 +90,10 @@ def check_golden(
 class _Golden:
     """The file of one actor type."""
 
-    def __init__(self, actor_type: type[PersistentActor[Any, Any]], path: Path) -> None:
+    def __init__(self, actor_type: type[Any], path: Path) -> None:
         self.path = path
         self._owner = actor_type.type_name
-        definition = Definition(actor_type, "msgpack")
-        self._events = definition.events
-        self._states = definition.states
+        self._events, self._states = _codecs(actor_type)
         self._text = path.read_text(encoding="utf-8") if path.exists() else ""
         self._lines = [_parsed(path, number, text) for number, text in enumerate(self._text.splitlines(), 1)]
 
@@ -170,6 +170,13 @@ class _Golden:
 
     def _read_state(self, record: bytes) -> Any:
         return _plain(self._states.decode(record)[0])
+
+
+def _codecs(actor_type: type[Any]) -> tuple[EventCodec, StateCodec[Any]]:
+    if issubclass(actor_type, DurableStateActor):
+        return EventCodec(actor_type.type_name, ()), revision_codec(actor_type, "msgpack").states
+    definition = Definition(actor_type, "msgpack")
+    return definition.events, definition.states
 
 
 def _line(kind: _Kind, document: Document) -> _Line:

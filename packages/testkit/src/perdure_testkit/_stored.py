@@ -3,32 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable
-from typing import Any
+from functools import partial
+from typing import Any, TypeAlias
 
-from perdure import PersistentActor
+from perdure import DurableStateActor, PersistentActor
 from perdure.abc import Backend
 from perdure.journal import EVENTS, RecordError
-from perdure.persistence._definition import Definition
+from perdure.persistence._changes import DURABLE
+from perdure.persistence._definition import Definition, revision_codec
 from perdure.persistence._entity import STATES
 from perdure.snapshots import SNAPSHOTS
 
 _SHOWN = 20
 
+_Found: TypeAlias = tuple[str, bytes, Callable[[bytes], object]]
+"""Where a record is, its bytes, and what reads it."""
+
 
 async def check_stored(
-    actor_type: type[PersistentActor[Any, Any]], store: Backend, *, persistence_ids: Iterable[str] | None = None
+    actor_type: type[PersistentActor[Any, Any] | DurableStateActor[Any]],
+    store: Backend,
+    *,
+    persistence_ids: Iterable[str] | None = None,
 ) -> int:
-    """Read every event, state and snapshot of an actor type in a store; return how many there were.
+    """Read every event, state, snapshot and revision of an actor type in a store; return how many there were.
 
     Run it before a deploy, on a copy of what production holds. `persistence_ids` are those of actors that were spawned;
     by default it reads what actors have stored that are reached by `ref`. Nothing is written, and no `apply` is called.
 
     Raises `AssertionError` naming persistence id, sequence number, type and version of what cannot be read.
     """
-    definition = Definition(actor_type, "msgpack")
     read = 0
     failures: list[str] = []
-    async for place, record, decode in _records(actor_type.type_name, definition, store, persistence_ids):
+    async for place, record, decode in _records(actor_type, store, persistence_ids):
         read += 1
         try:
             decode(record)
@@ -42,25 +49,41 @@ async def check_stored(
 
 
 async def _records(
-    type_name: str, definition: Definition, store: Backend, persistence_ids: Iterable[str] | None
-) -> AsyncIterator[tuple[str, bytes, Callable[[bytes], object]]]:
-    """Yield all records of an actor type: where each is, its bytes, and what reads it."""
-    async for identity in _identities(type_name, store, persistence_ids):
-        async for number, record in store.collection(EVENTS, identity).iterate():
-            yield f"{identity}, sequence number {number}", record, definition.events.decode
-        async for number, record in store.collection(SNAPSHOTS, identity).iterate():
-            yield f"{identity}, the snapshot at {number}", record, definition.states.decode
-        _, state = await store.read_state(STATES, identity)
-        if state is not None:
-            yield f"{identity}, the stored state", state, definition.states.decode
+    actor_type: type[Any], store: Backend, persistence_ids: Iterable[str] | None
+) -> AsyncIterator[_Found]:
+    """Yield all records of an actor type."""
+    durable = issubclass(actor_type, DurableStateActor)
+    collection, records_of = (DURABLE, _revisions_of) if durable else (EVENTS, _history_of)
+    async for identity in _identities(actor_type.type_name, collection, store, persistence_ids):
+        async for record in records_of(actor_type, store, identity):
+            yield record
 
 
-async def _identities(type_name: str, store: Backend, given: Iterable[str] | None) -> AsyncIterator[str]:
-    """Yield the ids given, or all that begin with the type's name."""
+async def _history_of(actor_type: type[Any], store: Backend, identity: str) -> AsyncIterator[_Found]:
+    definition = Definition(actor_type, "msgpack")
+    async for number, record in store.collection(EVENTS, identity).iterate():
+        yield f"{identity}, sequence number {number}", record, definition.events.decode
+    async for number, record in store.collection(SNAPSHOTS, identity).iterate():
+        yield f"{identity}, the snapshot at {number}", record, definition.states.decode
+    _, state = await store.read_state(STATES, identity)
+    if state is not None:
+        yield f"{identity}, the stored state", state, definition.states.decode
+
+
+async def _revisions_of(actor_type: type[Any], store: Backend, identity: str) -> AsyncIterator[_Found]:
+    codec = revision_codec(actor_type, "msgpack")
+    async for number, record in store.collection(DURABLE, identity).iterate():
+        yield f"{identity}, revision {number}", record, partial(codec.decode, number=number)
+
+
+async def _identities(
+    type_name: str, collection: str, store: Backend, given: Iterable[str] | None
+) -> AsyncIterator[str]:
+    """Yield the ids given, or all in a collection that begin with the type's name."""
     for identity in given or ():
         yield identity
     after = f"{type_name}/"
-    while given is None and (found := await store.prefixes(EVENTS, after)):
+    while given is None and (found := await store.prefixes(collection, after)):
         for identity in found:
             if not identity.startswith(f"{type_name}/"):
                 return

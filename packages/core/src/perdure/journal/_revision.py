@@ -36,6 +36,11 @@ class RevisionCodec(Generic[S]):
         self._states = StateCodec(owner, state_type, write, evolution)
         self._encode = ENCODERS[write]
 
+    @property
+    def states(self) -> StateCodec[S]:
+        """The codec of what the revisions hold."""
+        return self._states
+
     def encode(self, state: S, number: int, timestamp: int) -> tuple[bytes, S]:
         """Return the record of a state, and the state as it will be read.
 
