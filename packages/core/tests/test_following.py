@@ -234,7 +234,7 @@ async def test_an_event_whose_actor_was_cancelled_comes_too(store: FaultyBackend
         waiting = asyncio.ensure_future(anext(events))
         released = store.hold("commit")
         ask = asyncio.ensure_future(ref.ask(Write((20,))))
-        while not store.injected:
+        while not store.injected:  # noqa: ASYNC110  # that it is held has no event
             await asyncio.sleep(0)
         for runner in list(system.dispatcher._runners):
             runner.task.cancel()

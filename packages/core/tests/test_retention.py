@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from perdure import ActorSystem, Full, Light, Message, SnapshotFailed, every_n_events, never
-from perdure.abc import Put, WriteGroup
+from perdure import ActorSystem, Full, Light, Message, SnapshotFailed, every_n_events, never, replay
+from perdure.abc import Entry, Put, WriteGroup
 from perdure.errors import CorruptionError, EventsNeeded, StoreUnavailable
-from perdure.journal import EVENTS, CollectionArchive
+from perdure.journal import EVENTS
 from perdure.memory import MemoryBackend
-from perdure.snapshots import SNAPSHOTS
+from perdure.snapshots import SNAPSHOTS, ChunkArchive, CollectionArchive, CollectionSnapshots
 from perdure_testkit import FaultyBackend, VirtualClock
 
 from .tapes import PureTape, Read, Write, background, keys, stored_as
@@ -159,6 +160,67 @@ class TestArchive:
             await write(system, self.TAPE, 10, 20, 30)
 
         assert (await keys(store, ARCHIVE), await keys(cheap, ARCHIVE)) == ([], [1])
+
+
+class TestChunkArchive:
+    """Events may be archived in pages, in any snapshot store."""
+
+    @pytest.fixture
+    def archive(self) -> ChunkArchive:
+        return ChunkArchive(CollectionSnapshots(MemoryBackend()))
+
+    async def test_a_recovery_reads_them(self, store: FaultyBackend, archive: ChunkArchive) -> None:
+        """As those of any archive."""
+        async with ActorSystem(store=store, archive=archive) as system:
+            await write(system, TestArchive.TAPE, 10, 20, 30, 40, 50)
+        await store.collection(SNAPSHOTS, "Tape/a").purge()
+
+        async with ActorSystem(store=store, archive=archive) as system:
+            assert await system.ref(TestArchive.TAPE, "a").ask(Read()) == [10, 20, 30, 40, 50]
+
+    async def test_an_archive_may_be_named_by_its_url(self, store: FaultyBackend, tmp_path: Path) -> None:
+        """Of anything that keeps snapshots, such as a bucket or a folder; it is opened and closed with the system."""
+        url = f"file://{tmp_path}/old"
+        async with ActorSystem(store=store, archive=url) as system:
+            await write(system, TestArchive.TAPE, 10, 20, 30, 40, 50)
+
+        second = await replay(store, TestArchive.TAPE, "a", to=2, archive=url)
+
+        assert (second.state, await keys(store)) == ((10, 20), [4, 5])
+
+    @pytest.mark.parametrize("start", [1, 2, 3, 4, 7, 9, 10])
+    @pytest.mark.parametrize("stop", [1, 2, 4, 7, 10, 99])
+    async def test_any_part_can_be_read(self, archive: ChunkArchive, start: int, stop: int) -> None:
+        """Also where pages were added again after a crash, and begin or end elsewhere."""
+        for first, last in ((1, 3), (4, 5), (4, 6), (7, 9)):
+            await archive.add("Tape/a", [Entry(n, b"%d" % n) for n in range(first, last + 1)])
+
+        read = [entry async for page in archive.pages("Tape/a", start, stop) for entry in page]
+
+        assert read == [(n, b"%d" % n) for n in range(start, min(stop, 10))]
+
+    async def test_pages_are_compressed(self) -> None:
+        """Old events are cold, and much alike."""
+        backend = MemoryBackend()
+        archive = ChunkArchive(CollectionSnapshots(backend))
+        entries = [Entry(n, b"much alike " * 20) for n in range(1, 101)]
+        await archive.add("Tape/a", entries)
+
+        size = len((await backend.page(SNAPSHOTS, "Tape/a", 1, 1000, limit=1, max_bytes=1)).entries[0].value)
+
+        assert size < 22_000 / 10
+        assert [page async for page in archive.pages("Tape/a")] == [entries]
+
+    @pytest.mark.parametrize("chunk", [b"", b"\0", b"\0rubbish", b"\1rubbish", b"\0\x90", b"\0\x91\x92\x02\xc4\x01x"])
+    async def test_damage_is_named(self, chunk: bytes) -> None:
+        """With the id and the number."""
+        snapshots = CollectionSnapshots(MemoryBackend())
+        await snapshots.save("Tape/a", 3, chunk)
+
+        with pytest.raises(
+            CorruptionError, match="Tape/a, sequence number 3: the archived events up to here are damaged"
+        ):
+            [page async for page in ChunkArchive(snapshots).pages("Tape/a")]
 
 
 def is_archive(groups: list[WriteGroup]) -> bool:

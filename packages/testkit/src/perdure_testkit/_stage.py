@@ -19,12 +19,12 @@ from perdure import ActorSystem, Message, PersistentActor, open_backend
 from perdure.abc import Backend, LastKey, Put, WriteGroup
 from perdure.actors import ActorRef, Clock
 from perdure.errors import PerdureError
-from perdure.journal import EVENTS, AnyEvent, CollectionArchive, Journal
+from perdure.journal import EVENTS, AnyEvent, Journal
 from perdure.memory import MemoryBackend
 from perdure.persistence._entity import Entity
 from perdure.persistence._following import Followers
 from perdure.persistence._stores import Stores
-from perdure.snapshots import CollectionSnapshots
+from perdure.snapshots import CollectionArchive, CollectionSnapshots
 from perdure_testkit._clock import VirtualClock
 from perdure_testkit._faults import Injected
 from perdure_testkit._faulty import FaultyBackend

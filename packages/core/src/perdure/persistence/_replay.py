@@ -12,11 +12,18 @@ import msgspec
 from perdure._plugins import open_backend
 from perdure.abc import MAX_KEY, Backend, check_prefix
 from perdure.actors import SystemClock
-from perdure.journal import Archive, CollectionArchive, Journal, timestamp_of
+from perdure.journal import Journal, timestamp_of
 from perdure.persistence._actor import PersistentActor
 from perdure.persistence._recovery import Reading, Recovery
 from perdure.persistence._stores import Stores
-from perdure.snapshots import CollectionSnapshots, SnapshotStore, open_snapshots
+from perdure.snapshots import (
+    Archive,
+    CollectionArchive,
+    CollectionSnapshots,
+    SnapshotStore,
+    open_archive,
+    open_snapshots,
+)
 
 S = TypeVar("S")
 
@@ -38,14 +45,14 @@ async def replay(
     recovery: Recovery | None = None,
     persistence_id: str | None = None,
     snapshots: str | SnapshotStore | None = None,
-    archive: Archive | None = None,
+    archive: str | Archive | None = None,
 ) -> Replayed[S]:
     """Return an actor's state as its store has it, or as it was; nothing is written, and no actor is started.
 
     `key` is that of `system.ref(actor_type, key)`; `persistence_id` names the log of an actor that was spawned. With a
     number `to` no later event is read, with a time none from the first on that was stored later. `recovery` says from
-    which snapshots; by default as the actor type does. `store`, `snapshots` and `archive` are those of the system; a
-    store given by its URL is opened and closed. `apply` is called on an instance whose `__init__` has not run.
+    which snapshots; by default as the actor type does. `store`, `snapshots` and `archive` are those of the system; what
+    is given by its URL is opened and closed. `apply` is called on an instance whose `__init__` has not run.
 
     Raises `CorruptionError` for what recovery would not accept either, or when compaction has removed what is needed.
     """
@@ -56,6 +63,9 @@ async def replay(
         if isinstance(snapshots, str):
             snapshots = await open_snapshots(snapshots)
             opened.push_async_callback(snapshots.close)
+        if isinstance(archive, str):
+            archive = await open_archive(archive)
+            opened.push_async_callback(archive.close)
         stores = _stores(store, snapshots, archive)
         return await _replay(stores, actor_type, persistence_id or f"{actor_type.type_name}/{key}", to, recovery)
 

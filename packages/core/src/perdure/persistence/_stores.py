@@ -8,13 +8,13 @@ from typing import Any
 
 from perdure.abc import Backend
 from perdure.actors import Clock, SystemEvent
-from perdure.journal import Archive, Format, Journal, RevisionCodec
+from perdure.journal import Format, Journal, RevisionCodec
 from perdure.persistence._changes import Watchers
 from perdure.persistence._definition import Definition, revision_codec
 from perdure.persistence._following import Followers
 from perdure.persistence._notices import SnapshotFailed, SnapshotSaved
 from perdure.persistence._strategy import Light
-from perdure.snapshots import Shelf, SnapshotStore, policy_of
+from perdure.snapshots import Archive, Shelf, SnapshotStore, policy_of
 
 
 class Stores:

@@ -14,10 +14,17 @@ from perdure.actors._cell import Cell
 from perdure.actors._path import path_of
 from perdure.actors._props import Props
 from perdure.errors import NameTaken
-from perdure.journal import Archive, CollectionArchive, Format, Journal
+from perdure.journal import Format, Journal
 from perdure.persistence._recovering import Recovering, persistence_id_of
 from perdure.persistence._stores import Stores
-from perdure.snapshots import CollectionSnapshots, SnapshotStore, open_snapshots
+from perdure.snapshots import (
+    Archive,
+    CollectionArchive,
+    CollectionSnapshots,
+    SnapshotStore,
+    open_archive,
+    open_snapshots,
+)
 
 if TYPE_CHECKING:
     from perdure.persistence._actor import PersistentActor
@@ -35,7 +42,7 @@ class ActorSystem(actors.ActorSystem):
 
     Snapshots are kept in the store, or where `snapshots` says: a URL (`s3://bucket/prefix`), opened and closed with the
     system, or a `SnapshotStore`, which stays open. Events that `Full(compact="archive")` removes go to a collection of
-    the store, or to `archive`, which stays open.
+    the store, or to `archive`: a URL of what can keep snapshots, a place of its own, or an `Archive`, which stays open.
 
     The rest is as in `perdure.actors.ActorSystem`.
     """
@@ -45,7 +52,7 @@ class ActorSystem(actors.ActorSystem):
         *,
         store: str | Backend = "memory://",
         snapshots: str | SnapshotStore | None = None,
-        archive: Archive | None = None,
+        archive: str | Archive | None = None,
         durability: Durability = "full",
         write: Format = "msgpack",
         machine: MachineSpec | MachineProfile | str | None = None,
@@ -186,15 +193,19 @@ class ActorSystem(actors.ActorSystem):
             if isinstance(snapshots, str):
                 snapshots = await open_snapshots(snapshots)
                 opened.push_async_callback(snapshots.close)
-            self._stores = self._stand_on(backend, snapshots)
+            archive = self._archive
+            if isinstance(archive, str):
+                archive = await open_archive(archive)
+                opened.push_async_callback(archive.close)
+            self._stores = self._stand_on(backend, snapshots, archive)
             self._opened = opened.pop_all()
 
-    def _stand_on(self, backend: Backend, snapshots: SnapshotStore | None) -> Stores:
+    def _stand_on(self, backend: Backend, snapshots: SnapshotStore | None, archive: Archive | None) -> Stores:
         journal = Journal(backend, max_record_bytes=self._max_record_bytes)
         return Stores(
             journal,
             snapshots or CollectionSnapshots(backend, journal.write),
-            self._archive or CollectionArchive(backend, journal.write),
+            archive or CollectionArchive(backend, journal.write),
             self.clock,
             self._write,
             self._max_recoveries,

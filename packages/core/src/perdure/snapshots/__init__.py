@@ -1,5 +1,6 @@
 """Snapshots: when they are taken, where they live, which are kept."""
 
+from perdure.snapshots._archive import Archive, ChunkArchive, CollectionArchive, open_archive
 from perdure.snapshots._cache import CachedSnapshots
 from perdure.snapshots._collections import SNAPSHOTS, CollectionSnapshots
 from perdure.snapshots._objects import ObjectSnapshots
@@ -20,7 +21,10 @@ from perdure.snapshots._store import Snapshot, SnapshotStore
 
 __all__ = [
     "SNAPSHOTS",
+    "Archive",
     "CachedSnapshots",
+    "ChunkArchive",
+    "CollectionArchive",
     "CollectionSnapshots",
     "Compact",
     "Draft",
@@ -37,6 +41,7 @@ __all__ = [
     "every_n_events",
     "never",
     "on_stop",
+    "open_archive",
     "open_snapshots",
     "policy_of",
 ]

@@ -15,7 +15,8 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias
 
 from perdure.errors import DamagedSnapshot
-from perdure.journal import AnyEvent, Archive, Compression, Journal, RecordError, compressed, timestamp_of
+from perdure.journal import AnyEvent, Compression, Journal, RecordError, compressed, timestamp_of
+from perdure.snapshots._archive import Archive
 from perdure.snapshots._policy import SnapshotPolicy
 from perdure.snapshots._store import SnapshotStore
 
@@ -92,7 +93,8 @@ class Shelf:
         """Remove the events below a number, which a durable snapshot covers; archive them first, if so wished."""
         if self._compact == "archive":
             async for entries in self._journal.pages(persistence_id, 1, below):
-                await self._archive.add(persistence_id, entries)
+                if entries:
+                    await self._archive.add(persistence_id, entries)
         await self._journal.remove(persistence_id, below)
 
     async def _finished(self, draft: Draft) -> bytes:
