@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import sys
 from typing import Any, NamedTuple
 
 import pytest
@@ -90,6 +92,18 @@ class TestASecondLife:
         states = [await live(store, tape), await live(store, tape)]
 
         assert (states, store.calls["commit"]) == ([[10, 20], [10, 20]], commits)
+
+    async def test_leaves_no_generator_open(self, tape: Any, store: FaultyBackend) -> None:
+        """The loop would finish it in a task of its own, for each of ten thousand actors that come back at once."""
+        await live(store, tape, (10,), (20,))
+        hooks, left = sys.get_asyncgen_hooks(), []
+
+        sys.set_asyncgen_hooks(finalizer=lambda generator: left.append(generator.__name__))
+        await live(store, tape)
+        gc.collect()
+        sys.set_asyncgen_hooks(*hooks)
+
+        assert left == []
 
     async def test_after_a_stop_of_the_actor_is_the_same(self, tape: Any, store: FaultyBackend) -> None:
         """The same name and the default id bring the same state (AVE-11)."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
 from itertools import takewhile
 from typing import Any, NamedTuple
@@ -109,29 +109,29 @@ class Reading:
     async def _bases(self) -> AsyncGenerator[Base, None]:
         """Yield the states from which to fold on, the best first, and note those that cannot be read."""
         light = isinstance(self._definition.strategy, Light)
-        if light:
-            async for base in self._stored_state():
+        if light and (stored := await self._stored_state()) is not None:
+            yield stored
+        async with aclosing(self._snapshots()) as snapshots:  # left open, it costs the loop a task to close it
+            async for base in snapshots:
                 yield base
-        async for base in self._snapshots():
-            yield base
         yield Base(self._initial(), 0)
-        if not light:  # the actor may have been `Light` in an earlier life, and compacted
-            async for base in self._stored_state():
-                yield base
+        # The actor may have been `Light` in an earlier life, and compacted.
+        if not light and (stored := await self._stored_state()) is not None:
+            yield stored
 
-    async def _stored_state(self) -> AsyncIterator[Base]:
+    async def _stored_state(self) -> Base | None:
         version, record = await self._stores.backend.read_state(STATES, self.persistence_id)
         if record is None:
-            return
+            return None
         try:
             state, number = self._definition.states.decode(record)
         except RecordError as error:
             self._report(0, f"the stored state, version {version}, cannot be used: {error}")
-        else:
-            if number <= self._to and self._recovery.admits(number) and not self._is_too_late(record):
-                yield Base(state, number)
+            return None
+        is_base = number <= self._to and self._recovery.admits(number) and not self._is_too_late(record)
+        return Base(state, number) if is_base else None
 
-    async def _snapshots(self) -> AsyncIterator[Base]:
+    async def _snapshots(self) -> AsyncGenerator[Base, None]:
         at_most = min(self._to, self._recovery.snapshots_to)
         while self._recovery.snapshots and at_most > 0:
             try:
@@ -206,8 +206,9 @@ class Reading:
                 if first:
                     first = False
                     begin = entries[0].key if entries else start if self._to == MAX_KEY else stop
-                    async for older in self._archived(start, begin):
-                        yield older
+                    async with aclosing(self._archived(start, begin)) as archived:
+                        async for older in archived:
+                            yield older
                 yield entries
 
     async def _archived(self, start: int, stop: int) -> AsyncGenerator[list[Entry], None]:
