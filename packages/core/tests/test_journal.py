@@ -1,9 +1,15 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import math
+import weakref
 from collections.abc import Awaitable, Sequence
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from enum import Enum
 from typing import Any
+from uuid import UUID
 
 import msgspec
 import pytest
@@ -41,6 +47,25 @@ class Stopped(Fact):
     pass
 
 
+class Unit(Enum):
+    METRE = "m"
+
+
+class Measured(Event):
+    at: datetime
+    day: date
+    lasted: timedelta
+    price: Decimal
+    by: UUID
+    ids: set[int]
+    names: frozenset[str]
+    pair: tuple[int, str]
+    raw: dict[int, bytes]
+    moves: list[list[Moved]]
+    unit: Unit
+    large: int
+
+
 class TestRecords:
     @FORMATS
     @pytest.mark.parametrize("event", [Stopped(), Moved("here"), Moved("", -1.5), Moved("π\u2028\U0001f600\0" * 9)])
@@ -49,6 +74,41 @@ class TestRecords:
         record = EventCodec("Robot", [Fact], write).encode(event, 1)
 
         assert EventCodec("Robot", [Fact]).decode(record) == event
+
+    @FORMATS
+    def test_values_come_back_with_their_types(self, write: Any) -> None:
+        """A date is no text, a set no list, and bytes are bytes, also inside of others (ATS-08)."""
+        measured = Measured(
+            at=datetime(2026, 5, 4, 3, 2, 1, 999_999, tzinfo=UTC),
+            day=date(1, 1, 1),
+            lasted=timedelta(days=-1, microseconds=1),
+            price=Decimal("1E-30"),
+            by=UUID(int=7),
+            ids={1, 2},
+            names=frozenset({"a"}),
+            pair=(1, "x"),
+            raw={1: b"\0\xff"},
+            moves=[[Moved("x", 1.5)]],
+            unit=Unit.METRE,
+            large=2**63 - 1,
+        )
+        codec = EventCodec("Robot", [Measured], write)
+
+        back = codec.decode(codec.encode(measured, 1))
+
+        assert back == measured
+        assert [type(value) for value in msgspec.structs.astuple(back)] == [
+            type(value) for value in msgspec.structs.astuple(measured)
+        ]
+
+    @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, -0.0])
+    def test_numbers_that_are_none_come_back(self, value: float) -> None:
+        """MessagePack has them all; JSON has not, and refuses them (ATS-08)."""
+        codec = EventCodec("Robot", [Fact])
+
+        back = codec.decode(codec.encode(Moved("x", value), 1))
+
+        assert (str(back.distance), type(back)) == (str(value), Moved)  # type: ignore[attr-defined]
 
     def test_the_manifest_is_the_name_and_never_the_module(self) -> None:
         """An event type can move to another module, and keep its records."""
@@ -345,6 +405,20 @@ class TestGroupCommit:
         )
 
         assert (str(first), str(second), first is second) == ("commit: down", "commit: down", False)
+
+    async def test_a_failure_leaves_nothing_behind(self, store: FaultyBackend) -> None:
+        """While a store is away, errors do not pile up in memory."""
+        journal = Journal(store)
+        store.reject("commit", StoreUnavailable("commit", "down"))
+        with pytest.raises(StoreUnavailable) as caught:
+            await journal.append("a", 0, [b"x"])
+        error = weakref.ref(caught.value)
+        del caught
+        await asyncio.sleep(0)  # the queue is still telling
+
+        gc.collect()
+
+        assert error() is None
 
     async def test_a_backends_own_error_class_arrives_whole(self, store: FaultyBackend) -> None:
         """A plug-in's errors may have any constructor; class, text and fields are kept."""

@@ -28,8 +28,11 @@ from perdure.journal._pace import Pace
 _MIB = 1024 * 1024
 
 
-class _Pending(msgspec.Struct, frozen=True, eq=False, gc=False):
-    """A group on its way, its size in bytes, and what its writer waits for."""
+class _Pending(msgspec.Struct, frozen=True, eq=False):
+    """A group on its way, its size in bytes, and what its writer waits for.
+
+    The collector has to see it: the traceback of a failure leads back to it, and would keep it alive for ever.
+    """
 
     group: WriteGroup
     size: int
