@@ -435,6 +435,25 @@ class TestFaults:
 
             assert await backend.commit([append("a", 1, b"2")]) == [None]
 
+    async def test_without_patience_a_writer_is_not_waited_for(self, path: Path) -> None:
+        """With a busy_timeout of 0 a commit beside another writer fails at once (ATS-26)."""
+        async with opened(path, "?busy_timeout=0") as backend:
+            await backend.commit([append("a", 0, b"1")])
+            with shell(path) as connection:
+                connection.execute("BEGIN IMMEDIATE")
+
+                with pytest.raises(StoreBusy, match="another writer holds the file"):
+                    await backend.commit([append("a", 1, b"2")])
+
+    async def test_each_connection_is_as_patient_as_the_url_says(self, path: Path) -> None:
+        """Those that read too, from the first call on (ATS-26)."""
+        async with opened(path, "?busy_timeout=1.25") as backend:
+            assert backend._readers is not None
+            for submit in (backend._writer.submit, backend._readers.submit):
+                [timeout] = await submit(lambda user: user._connection.execute("PRAGMA busy_timeout").fetchone())
+
+                assert timeout == 1250
+
     async def test_a_writer_that_lets_go_in_time_is_waited_for(self, backend: SqliteBackend, path: Path) -> None:
         """A commit waits for another writer that ends within the limit."""
         await backend.commit([append("a", 0, b"1")])
