@@ -18,6 +18,7 @@ from perdure.errors import (
     PerdureError,
     PersistInProgress,
     StateUnknown,
+    StoreClosed,
     StoreUnavailable,
 )
 from perdure_testkit import FaultyBackend
@@ -660,3 +661,147 @@ async def test_an_actor_may_persist_as_its_last_deed(store: FaultyBackend) -> No
         await system.ref(Closing, "a").ask(Write((1,)))
 
     assert await values(store) == [1, -1]
+
+
+class TestMessagesAndPersists:
+    """One message at a time, and each handler sees what it has persisted."""
+
+    async def test_that_come_during_a_persist_are_handled_after_it_in_order(self, store: FaultyBackend) -> None:
+        """Each has a reply of its own, with the state after its own events (ATS-35, ATS-36)."""
+        async with ActorSystem(store=store) as system:
+            ref = system.ref(PureTape, "a")
+            await ref.ask(Read())
+            written = store.hold("commit")
+            asks = [asyncio.ensure_future(ref.ask(message)) for message in (Write((1, 2)), Read(), Write((3,)), Read())]
+            await turns(20)
+            early = [ask.done() for ask in asks]
+            written.set()
+
+            assert (early, await asyncio.gather(*asks)) == ([False] * 4, [2, [1, 2], 3, [1, 2, 3]])
+
+    async def test_of_one_handler_may_be_several(self, store: FaultyBackend) -> None:
+        """The next begins with what the one before has made, and their order is that of the log (ATS-40)."""
+        seen = []
+
+        class Twice(PureTape):
+            async def handle(self, message: Message[Any], context: Any) -> Any:
+                await self.persist(Written(1))
+                seen.append(self.state)
+                await self.persist(Written(len(self.state) + 1))
+                return self.sequence_number
+
+        async with ActorSystem(store=store) as system:
+            number = await system.ref(Twice, "a").ask(Number())
+
+        assert (number, seen, await values(store)) == (2, [(1,)], [1, 2])
+
+    async def test_that_wait_behind_a_failed_persist_are_handled(self, store: FaultyBackend) -> None:
+        """The asker has the error at once, and those behind it meet the state of the log (ATS-41)."""
+        async with ActorSystem(store=store) as system:
+            ref = system.ref(PureTape, "a")
+            await ref.ask(Write((1,)))
+            store.reject("commit", DOWN)
+
+            failed, state, number = await asyncio.gather(
+                ref.ask(Write((2,))), ref.ask(Read()), ref.ask(Write((3,))), return_exceptions=True
+            )
+
+        assert (type(failed), state, number, await values(store)) == (StoreUnavailable, [1], 2, [1, 3])
+
+    @pytest.mark.parametrize("tape", [TryingTape, TryingMutatingTape])
+    async def test_after_a_failure_that_the_handler_has_caught_succeed(self, tape: Any, store: FaultyBackend) -> None:
+        """The actor is the same instance, and goes on with the number that is due (ATS-42)."""
+        async with ActorSystem(store=store) as system:
+            events = system.events()
+            ref = system.ref(tape, "a")
+            await ref.ask(Try((1,)))
+            store.reject("commit", DOWN)
+            await ref.ask(Try((2,)))
+
+            reply = await ref.ask(Try((3,)))
+
+            assert (reply, await keys(store)) == ("ok [1, 3]", [1, 2])
+        assert [event async for event in events if isinstance(event, actors.Restarted)] == []
+
+    async def test_that_nobody_awaits_are_a_warning_and_write_nothing(self, store: FaultyBackend) -> None:
+        """A forgotten `await` is Python's own warning; neither store nor state has the event (ATS-43)."""
+
+        class Forgetful(PureTape):
+            async def handle(self, message: Message[Any], context: Any) -> Any:
+                if isinstance(message, Write):
+                    self.persist(Written(1))
+                return list(self.state)
+
+        async with ActorSystem(store=store) as system:
+            with pytest.warns(RuntimeWarning, match="persist' was never awaited"):
+                state = await system.ref(Forgetful, "a").ask(Write(()))
+
+            assert (state, await values(store)) == ([], [])
+
+    async def test_that_fail_in_a_task_nobody_awaits_are_reported(self, store: FaultyBackend) -> None:
+        """The loop tells of the error, and the next message meets the state of the log (ATS-43)."""
+        reported: list[Any] = []
+
+        class Careless(PureTape):
+            async def handle(self, message: Message[Any], context: Any) -> Any:
+                if not isinstance(message, Write):
+                    return await super().handle(message, context)
+                asyncio.ensure_future(self.persist(*map(Written, message.values)))  # noqa: RUF006
+                return 0
+
+        asyncio.get_running_loop().set_exception_handler(lambda _, told: reported.append(told["exception"]))
+        async with ActorSystem(store=store) as system:
+            ref = system.ref(Careless, "a")
+            await ref.ask(Write((1,)))
+            await turns(10)
+            store.reject("commit", DOWN)
+            await ref.ask(Write((2,)))
+            await turns(10)
+            gc.collect()
+
+            assert (await ref.ask(Read()), [type(error) for error in reported]) == ([1], [StoreUnavailable])
+
+
+async def test_an_event_is_stored_as_it_was_when_it_was_persisted(store: FaultyBackend) -> None:
+    """Who changes what it holds while it is being written changes nothing in the log (ATS-24)."""
+
+    class Filled(Event):
+        things: list[int]
+
+    class Basket(PersistentActor[tuple[int, ...], Filled]):
+        initial_state = ()
+
+        async def handle(self, message: Message[Any], context: Any) -> Any:
+            if isinstance(message, Write):
+                things = [1]
+                persist = asyncio.ensure_future(self.persist(Filled(things)))
+                await turns(1)
+                things.append(2)
+                await persist
+            return list(self.state)
+
+        def apply(self, state: tuple[int, ...], event: Filled) -> tuple[int, ...]:
+            return (*state, *event.things)
+
+    async with ActorSystem(store=store) as system:
+        before = await system.ref(Basket, "a").ask(Write(()))
+
+    async with ActorSystem(store=store) as system:
+        assert await system.ref(Basket, "a").ask(Read()) == before == [1]
+
+
+async def test_a_store_that_was_open_stays_open(store: FaultyBackend) -> None:
+    """Who has opened it closes it (ATS-33)."""
+    async with ActorSystem(store=store) as system:
+        await system.ref(PureTape, "a").ask(Write((1,)))
+
+    assert await values(store) == [1]
+
+
+async def test_a_store_that_the_system_has_opened_is_closed_with_it() -> None:
+    """Whoever kept it is told so (ATS-33)."""
+    async with ActorSystem(store="memory://") as system:
+        backend = system.backend
+
+    with pytest.raises(StoreClosed):
+        await keys(backend)

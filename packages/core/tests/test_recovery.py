@@ -2,15 +2,17 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import math
 import sys
 from typing import Any, NamedTuple
 
 import pytest
 
 from perdure import ActorSystem, Event, Full, Message, PersistentActor, Restart, every_n_events, never
-from perdure.abc import Backend, Delete, Page, Put, WriteGroup
+from perdure.abc import MAX_KEY, Backend, Delete, Page, Put, WriteGroup
 from perdure.errors import CorruptionError, StoreError, StoreUnavailable
-from perdure.journal import EVENTS, EventCodec, Journal
+from perdure.journal import EVENTS, EventCodec, Journal, StateCodec
+from perdure.journal._record import encode_msgpack
 from perdure.snapshots import SNAPSHOTS
 from perdure_testkit import FaultyBackend
 
@@ -470,6 +472,73 @@ async def test_a_log_that_ends_before_its_snapshot_is_corruption(store: FaultyBa
     await store.commit([WriteGroup((Delete(EVENTS, "Tape/a", 2),))])
 
     with pytest.raises(CorruptionError, match="sequence number 2: the log ends before the state"):
+        await live(store, tape)
+
+
+def shuffled(order: list[int]) -> type[FaultyBackend]:
+    """Return a store whose first page of events has its entries at these places, in this order."""
+
+    class Shuffled(FaultyBackend):
+        async def page(self, *place: Any, **bounds: Any) -> Page:
+            page = await super().page(*place, **bounds)
+            if place[0] != EVENTS:
+                return page
+            return page._replace(entries=[page.entries[place] for place in order])
+
+    return Shuffled
+
+
+@pytest.mark.parametrize(
+    ("order", "at"),
+    [([1, 0, 2], 1), ([0, 2, 1], 2), ([2, 1, 0], 1), ([0, 0, 1], 2), ([0, 1, 1], 3), ([0, 1, 0], 3), ([0, 2], 2)],
+)
+async def test_a_store_that_mixes_up_a_log_is_not_believed(store: FaultyBackend, order: list[int], at: int) -> None:
+    """Events out of order, twice or not at all are corruption, with the id and the number that is due (ATS-58)."""
+    await append(store, 1, 2, 3)
+
+    with pytest.raises(CorruptionError) as corruption:
+        await live(shuffled(order)(store.inner), PureTape)
+
+    assert (corruption.value.persistence_id, corruption.value.sequence_number) == ("Tape/a", at)
+
+
+async def test_an_event_that_its_snapshot_covers_is_not_applied_again(store: FaultyBackend) -> None:
+    """A store that gives it twice is not believed (ATS-59)."""
+    tape = stored_as(PureTape, Full(snapshot=every_n_events(2)))
+    await live(store, tape, (1,), (2,), (3,))
+
+    with pytest.raises(CorruptionError, match="Tape/a, sequence number 3: the event is missing; the next one is 2"):
+        await live(shuffled([0, 0, 1])(store.inner), tape)
+
+
+@pytest.mark.parametrize("number", [4, 1000, MAX_KEY])
+async def test_a_snapshot_of_events_that_never_were_is_corruption(store: FaultyBackend, number: int) -> None:
+    """However well it is made, the log has to reach it; no state comes from it (ATS-55)."""
+    await append(store, 1, 2, 3)
+    forged = StateCodec("Tape", tuple[int, ...]).encode((99,), number, 0)
+    await store.commit([WriteGroup((Put(SNAPSHOTS, "Tape/a", number, forged),))])
+
+    with pytest.raises(CorruptionError, match=f"Tape/a, sequence number {number}: the log ends before the state"):
+        await live(store, PureTape)
+
+
+@pytest.mark.parametrize("number", [-1, 0, math.nan, 2.0, "2", None])
+async def test_a_snapshot_with_a_number_that_is_none_is_not_used(store: FaultyBackend, number: Any) -> None:
+    """It is passed over like any that cannot be read (ATS-55)."""
+    await append(store, 1, 2, 3)
+    forged = encode_msgpack("Tape", 1, 0, (99,), {"sequence_number": number})
+    await store.commit([WriteGroup((Put(SNAPSHOTS, "Tape/a", 2, forged),))])
+
+    assert await live(store, PureTape) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("tape", [PureTape, light(PureTape)])
+async def test_a_state_over_an_empty_log_is_corruption(store: FaultyBackend, tape: Any) -> None:
+    """The event at its number is never removed, so its log is lost (ATS-56)."""
+    await live(store, stored_as(tape, Full(snapshot=every_n_events(1))) if tape is PureTape else tape, (1,))
+    await store.collection(EVENTS, "Tape/a").purge()
+
+    with pytest.raises(CorruptionError, match="Tape/a, sequence number 1: the log ends before the state"):
         await live(store, tape)
 
 

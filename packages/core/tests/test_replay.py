@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from perdure import ActorSystem, Full, Light, Recovery, every_n_events, never, replay
+from perdure.abc import Backend
 from perdure.errors import CorruptionError, InvalidIdentifier
 from perdure.memory import MemoryBackend
 from perdure.snapshots import SNAPSHOTS
@@ -22,7 +26,7 @@ ARCHIVED = stored_as(PureTape, Full(snapshot=every_n_events(2), keep_snapshots=1
 LIGHT = stored_as(PureTape, Light())
 
 
-async def written(store: FaultyBackend, tape: Any, *values: int, clock: VirtualClock | None = None) -> None:
+async def written(store: Backend, tape: Any, *values: int, clock: VirtualClock | None = None) -> None:
     """Write values, one a minute."""
     async with ActorSystem(store=store, clock=clock, passivate_after=1e9) as system:
         for value in values:
@@ -53,6 +57,20 @@ async def test_a_state_can_be_read_as_it_was_at_a_number(store: FaultyBackend, t
     replayed = await replay(store, tape, "a", to=to)
 
     assert (replayed.state, replayed.sequence_number) == ((10, 20, 30, 40, 50)[:to], min(to, 5))
+
+
+@given(st.lists(st.integers(0, 9), max_size=12), st.integers(0, 12), st.integers(1, 4))
+def test_a_state_is_the_fold_of_its_events_however_they_are_parted(values: list[int], to: int, every: int) -> None:
+    """From nothing, from any snapshot, up to any number and on from there: the same values, each time (ATS-70)."""
+
+    async def states() -> list[tuple[int, ...]]:
+        store = MemoryBackend()
+        tape = stored_as(PureTape, Full(snapshot=every_n_events(every), keep_snapshots=9))
+        await written(store, tape, *values)
+        whole, again, first = [(await replay(store, tape, "a", to=number)).state for number in (99, 99, to)]
+        return [whole, again, first + tuple(values[to:])]
+
+    assert asyncio.run(states()) == [tuple(values)] * 3
 
 
 @pytest.mark.parametrize("tape", [PLAIN, EVERY_TWO, ARCHIVED])

@@ -256,6 +256,17 @@ class TestDeletion:
 
         assert (number, await keys(store)) == (4, [3, 4])
 
+    async def test_events_are_removed_once(self, store: FaultyBackend) -> None:
+        """To ask again, or for fewer, changes nothing (ATS-13)."""
+        async with ActorSystem(store=store) as system:
+            ref = system.ref(Forgetting, "a")
+            await ref.ask(Write((10, 20, 30)))
+            await ref.ask(Save())
+            for to in (2, 2, 1):
+                await ref.ask(Forget(to))
+
+        assert await keys(store) == [3]
+
     @pytest.mark.parametrize("to", [0, -1])
     async def test_nothing_is_removed_below_the_first(self, store: FaultyBackend, to: int) -> None:
         """A number of no event asks for nothing (ATS-64)."""
