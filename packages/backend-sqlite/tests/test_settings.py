@@ -69,7 +69,7 @@ def test_options_are_read() -> None:
     ],
 )
 def test_a_mistake_in_a_url_is_named(url: str, reason: str) -> None:
-    """A URL that names no file, or an option that does not exist or cannot be, is refused with the reason."""
+    """A URL that names no file, or an option that does not exist or cannot be, is refused with the reason (ATS-27)."""
     with pytest.raises(CreateStoreError) as caught:
         settings_of(url)
 

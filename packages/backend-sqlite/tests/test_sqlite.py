@@ -309,7 +309,7 @@ class TestTables:
 
     @pytest.mark.parametrize("name", ["users; DROP TABLE x", "bad-name", "", "Events", "x'", "a" * 49])
     async def test_names_are_validated_before_they_are_sql(self, backend: SqliteBackend, name: str) -> None:
-        """A name that is not of the plain kind never reaches the database, by any way in."""
+        """A name that is not of the plain kind never reaches the database, by any way in (ATS-25)."""
         reads = (
             lambda: backend.last(name, "a"),
             lambda: backend.read_state(name, "a"),
@@ -383,7 +383,10 @@ class TestTables:
 
 class TestFaults:
     async def test_a_write_from_elsewhere_is_seen_by_the_next_commit(self, path: Path) -> None:
-        """When another has written since, expectations are held against what it wrote: the log does not fork."""
+        """When another has written since, expectations are held against what it wrote: the log does not fork.
+
+        (ATS-30)
+        """
         async with opened(path) as one, opened(path) as other:
             for after in range(0, 20, 2):
                 assert await one.commit([append("a", after, b"one")]) == [None]
@@ -420,7 +423,10 @@ class TestFaults:
             assert await other.collection("events", "b").get(1) == b"kept"
 
     async def test_a_writer_that_holds_on_too_long_is_named(self, path: Path) -> None:
-        """A commit that waited for another writer beyond the limit raises StoreBusy; later ones go on."""
+        """A commit that waited for another writer beyond the limit raises StoreBusy; later ones go on.
+
+        (ATS-26, ATS-30)
+        """
         async with opened(path, "?busy_timeout=0.05") as backend:
             await backend.commit([append("a", 0, b"1")])
             with shell(path) as connection:
@@ -455,7 +461,7 @@ class TestFaults:
                 assert timeout == 1250
 
     async def test_a_writer_that_lets_go_in_time_is_waited_for(self, backend: SqliteBackend, path: Path) -> None:
-        """A commit waits for another writer that ends within the limit."""
+        """A commit waits for another writer that ends within the limit (ATS-26)."""
         await backend.commit([append("a", 0, b"1")])
         with shell(path) as connection:
             connection.execute("BEGIN IMMEDIATE")
@@ -481,7 +487,10 @@ class TestFaults:
         assert await commit == [None]
 
     async def test_a_full_disk_is_named_and_nothing_acknowledged_is_lost(self, backend: SqliteBackend) -> None:
-        """When the disk is full commits fail and say why; what was acknowledged stays, and with space it goes on."""
+        """When the disk is full commits fail and say why; what was acknowledged stays, and with space it goes on.
+
+        (ATS-29)
+        """
         await backend.commit([append("a", 0, b"1")])
         [pages] = await on_writer(backend, lambda c: c.execute("PRAGMA page_count").fetchone())
         await on_writer(backend, lambda c: c.execute(f"PRAGMA max_page_count = {pages}").fetchone())

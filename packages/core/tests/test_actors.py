@@ -389,7 +389,7 @@ class TestRestart:
         assert await ref.ask(Total()) == 0
 
     async def test_that_fails_is_tried_again(self, system: ActorSystem, clock: VirtualClock) -> None:
-        """A start hook that raises at a restart costs another back-off (AVE-52, AVE-69)."""
+        """A start hook that raises at a restart costs another back-off (AVE-52, AVE-69, ATS-68)."""
         starts = []
 
         class Shaky(Counter):
@@ -865,7 +865,7 @@ class TestRefs:
             system.ref(other, "a")
 
     async def test_whose_actor_cannot_start_say_why_and_stay_valid(self, system: ActorSystem) -> None:
-        """All who wait get the reason; the next message tries again."""
+        """All who wait get the reason; the next message tries again (ATS-66)."""
         attempts: list[int] = []
 
         class Late(Counter):

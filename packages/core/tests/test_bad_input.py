@@ -125,7 +125,7 @@ class TestEvents:
 
     @pytest.mark.parametrize("thing", [object(), 2**64, "\ud800", lambda: 0, [object()]])
     async def test_that_cannot_be_encoded_change_nothing(self, store: FaultyBackend, thing: Any) -> None:
-        """The error names the event type; the actor goes on."""
+        """The error names the event type; the actor goes on (ATS-23)."""
         async with ActorSystem(store=store) as system:
             ref = system.ref(Speaker, "a")
 
@@ -146,7 +146,7 @@ class TestEvents:
             assert (await ref.ask(Heard()), await ref.ask(Say(Nodded()))) == ([], 1)
 
     async def test_of_a_batch_with_one_bad_event_are_all_refused(self, store: FaultyBackend) -> None:
-        """Together or not at all."""
+        """Together or not at all (ATS-23)."""
 
         class Eager(PureTape):
             async def handle(self, message: Message[Any], context: Any) -> Any:
@@ -224,7 +224,7 @@ VALID = [
 
 class TestKeys:
     async def test_of_any_text_are_isolated_and_come_back(self, store: FaultyBackend) -> None:
-        """Empty-looking, path-like, SQL, case pairs, composed and decomposed: each is an actor of its own."""
+        """Empty-looking, path-like, SQL, case pairs, composed and decomposed: each is an actor of its own (ATS-21)."""
         async with ActorSystem(store=store) as system:
             for number, key in enumerate(VALID):
                 await system.ref(PureTape, key).ask(Write((number,)))
@@ -236,7 +236,7 @@ class TestKeys:
 
     @pytest.mark.parametrize("key", ["", "\0", "a\0b", "\ud800", "a\udfff", "x" * 901, "é" * 451], ids=ascii)
     async def test_that_no_store_can_hold_are_refused(self, store: FaultyBackend, key: str) -> None:
-        """The error says which rule is broken, and can be printed."""
+        """The error says which rule is broken, and can be printed (ATS-21)."""
         async with ActorSystem(store=store) as system:
             with pytest.raises(InvalidIdentifier) as error:
                 system.ref(PureTape, key)
@@ -252,7 +252,7 @@ class TestKeys:
 
     @pytest.mark.parametrize("identity", ["", "\0", "\ud800", "x" * 1025], ids=ascii)
     async def test_given_as_persistence_ids_keep_the_same_rules(self, store: FaultyBackend, identity: str) -> None:
-        """An explicit id is checked before anything is made."""
+        """An explicit id is checked before anything is made (ATS-69)."""
         async with ActorSystem(store=store) as system:
             with pytest.raises(InvalidIdentifier):
                 await system.spawn(PureTape, "a", persistence_id=identity)
@@ -477,7 +477,7 @@ async def test_a_store_that_fails_at_every_nth_write_loses_nothing(tape: Any, fa
 
 @pytest.mark.parametrize("tape", TAPES)
 async def test_two_systems_on_one_actor_never_fork_its_log(tape: Any) -> None:
-    """Of two writers one is refused, once; each then goes on from what the other has written (W-22)."""
+    """Of two writers one is refused, once; each then goes on from what the other has written (W-22, ATS-47)."""
     shared = MemoryBackend()
     async with ActorSystem(store=shared) as one, ActorSystem(store=shared) as other:
         ref, rival = one.ref(tape, "a"), other.ref(tape, "a")

@@ -139,7 +139,7 @@ class TestRecords:
 
     @FORMATS
     def test_any_single_damaged_byte_is_noticed(self, write: Any) -> None:
-        """No record with a flipped bit is ever taken for an event (AVE-28, W-26)."""
+        """No record with a flipped bit is ever taken for an event (AVE-28, W-26, ATS-70)."""
         codec = EventCodec("Robot", [Fact], write)
         record = codec.encode(Moved("somewhere", 2.5), 1)
 
@@ -599,7 +599,7 @@ class TestErrors:
 
 
 async def test_an_append_expects_the_head_that_its_writer_saw(store: FaultyBackend) -> None:
-    """Of two writers at one number the second is refused, and its records are nowhere (AVE-41, W-22)."""
+    """Of two writers at one number the second is refused, and its records are nowhere (AVE-41, W-22, ATS-04)."""
     journal = Journal(store)
     await journal.append("a", 0, [b"first"])
 

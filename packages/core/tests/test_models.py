@@ -93,7 +93,7 @@ class TestEvents:
     @FORMATS
     @pytest.mark.parametrize("one", EVENTS_OF_ALL_KINDS, ids=lambda one: type(one).__name__)
     def test_of_any_kind_come_back_as_they_were(self, write: Any, one: Any) -> None:
-        """Also where the kinds are nested in each other; the second is read the short way."""
+        """Also where the kinds are nested in each other; the second is read the short way (ATS-08)."""
         codec = EventCodec("Post", KINDS, write)
 
         assert [codec.decode(codec.encode(one, 0)) for _ in range(2)] == [one, one]
@@ -299,7 +299,7 @@ class TestStates:
     @pytest.mark.parametrize("write", ["msgpack", "json"])
     @pytest.mark.parametrize("strategy", [Full(snapshot=every_n_events(1)), Light()])
     async def test_live_a_second_life(self, store: FaultyBackend, write: Any, strategy: Any) -> None:
-        """Actors with such states and events are recovered from either."""
+        """Actors with such states and events are recovered from either (ATS-71)."""
         kind = type("Keeper", (Keeper,), {"strategy": strategy})
         async with ActorSystem(store=store, write=write) as system:
             before = await system.ref(kind, "a").ask(Book((Priced(price=Decimal(7)), Found("me"))))

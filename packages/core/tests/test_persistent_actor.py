@@ -64,7 +64,7 @@ def seen(tape: PersistentActor[Any, Any]) -> str:
 @pytest.mark.parametrize("tape", TAPES)
 class TestPersist:
     async def test_shows_the_new_state_when_it_returns(self, tape: Any, store: FaultyBackend) -> None:
-        """The state changes with a persist, and its reply is the new sequence number (AVE-107, AVE-02)."""
+        """The state changes with a persist, and its reply is the new sequence number (AVE-107, AVE-02, ATS-35)."""
         async with ActorSystem(store=store) as system:
             ref = system.ref(tape, "a")
 
@@ -73,14 +73,14 @@ class TestPersist:
             assert (number, await ref.ask(Read())) == (1, [10])
 
     async def test_has_stored_the_events_when_it_returns(self, tape: Any, store: FaultyBackend) -> None:
-        """What was acknowledged is in the log (AVE-108)."""
+        """What was acknowledged is in the log (AVE-108, ATS-01, ATS-37)."""
         async with ActorSystem(store=store) as system:
             await system.ref(tape, "a").ask(Write((1, 2, 3, 4, 5)))
 
             assert (await keys(store), await values(store)) == ([1, 2, 3, 4, 5], [1, 2, 3, 4, 5])
 
     async def test_of_several_events_is_one_group(self, tape: Any, store: FaultyBackend) -> None:
-        """Events persisted together are stored together or not at all."""
+        """Events persisted together are stored together or not at all (ATS-37)."""
         async with ActorSystem(store=store) as system:
             ref = system.ref(tape, "a")
             store.reject("commit", DOWN)
@@ -91,14 +91,17 @@ class TestPersist:
             assert await values(store) == []
 
     async def test_of_no_event_writes_nothing(self, tape: Any, store: FaultyBackend) -> None:
-        """Persisting nothing is allowed, and free."""
+        """Persisting nothing is allowed, and free (ATS-06, ATS-39)."""
         async with ActorSystem(store=store) as system:
             number = await system.ref(tape, "a").ask(Write(()))
 
         assert (number, store.calls["commit"]) == (0, 0)
 
     async def test_that_is_rejected_leaves_the_state_as_it_was(self, tape: Any, store: FaultyBackend) -> None:
-        """After a write that failed the actor has the state and the number of its log (AVE-42, AVE-102, W-18)."""
+        """After a write that failed the actor has the state and the number of its log.
+
+        (AVE-42, AVE-102, W-18, ATS-41)
+        """
         async with ActorSystem(store=store) as system:
             ref = system.ref(tape, "a")
             await ref.ask(Write((1,)))
@@ -133,7 +136,7 @@ class TestPersist:
             assert (await ref.ask(Read()), await ref.ask(Write((2,)))) == ([1], 2)
 
     async def test_that_came_second_is_a_conflict(self, tape: Any, store: FaultyBackend) -> None:
-        """A stale writer gets expected and actual, reads the log again, and goes on (W-22)."""
+        """A stale writer gets expected and actual, reads the log again, and goes on (W-22, ATS-04, ATS-47)."""
         async with ActorSystem(store=store) as system:
             ref = system.ref(tape, "a")
             await ref.ask(Write((1,)))
@@ -146,7 +149,7 @@ class TestPersist:
             assert (await ref.ask(Read()), await ref.ask(Write((4,)))) == ([1, 2, 3], 4)
 
     async def test_before_a_failure_of_the_handler_stays(self, tape: Any, store: FaultyBackend) -> None:
-        """What is durable stays so, whatever the handler does next (W-12)."""
+        """What is durable stays so, whatever the handler does next (W-12, ATS-44)."""
         async with ActorSystem(store=store) as system:
             ref = system.ref(tape, "a")
 
@@ -205,7 +208,7 @@ async def test_the_state_is_the_old_one_while_a_persist_is_under_way(store: Faul
 
 
 async def test_an_event_that_apply_refuses_is_never_stored(store: FaultyBackend) -> None:
-    """Apply runs before the write: what it raises goes to the asker, and the log stays as it was."""
+    """Apply runs before the write: what it raises goes to the asker, and the log stays as it was (ATS-45)."""
 
     class Proud(PureTape):
         def apply(self, state: tuple[int, ...], event: Written) -> tuple[int, ...]:
@@ -257,7 +260,7 @@ async def test_an_apply_without_a_case_is_an_error_for_an_immutable_state(store:
 
 @pytest.mark.parametrize("error", [DOWN, OutcomeUnknown("commit", "lost")])
 async def test_a_pure_state_can_still_be_seen_after_a_failure(store: FaultyBackend, error: Exception) -> None:
-    """A handler that catches the error of a persist finds the state unchanged."""
+    """A handler that catches the error of a persist finds the state unchanged (ATS-42)."""
     async with ActorSystem(store=store) as system:
         ref = system.ref(TryingTape, "a")
         await ref.ask(Write((1,)))
@@ -357,7 +360,7 @@ async def test_two_persists_at_once_are_refused(store: FaultyBackend) -> None:
 
 
 async def test_an_instance_never_begins_while_the_last_one_still_writes(store: FaultyBackend) -> None:
-    """A persist that a failed handler left behind is settled before the log is read again (W-21)."""
+    """A persist that a failed handler left behind is settled before the log is read again (W-21, ATS-50)."""
     left_behind = []
 
     class Careless(PureTape):
@@ -635,7 +638,7 @@ async def test_an_idle_actor_is_small(store: FaultyBackend) -> None:
 
 
 async def test_an_actor_may_persist_before_its_first_message(store: FaultyBackend) -> None:
-    """The start hook has the recovered state and may add to it."""
+    """The start hook has the recovered state and may add to it (ATS-51, ATS-52)."""
 
     class Opening(PureTape):
         async def started(self, context: Any) -> None:

@@ -50,13 +50,13 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
 
 
 async def test_the_memory_backend_enters_by_the_same_door() -> None:
-    """The built-in backend is an entry point like all others."""
+    """The built-in backend is an entry point like all others (ATS-79)."""
     assert installed_backends()["memory"].value == "perdure.memory"
     assert isinstance(await open_backend("memory://"), MemoryBackend)
 
 
 async def test_a_plugin_is_found_by_its_scheme(install: Install) -> None:
-    """A distribution with an entry point serves URLs of its scheme, and is given all that was asked for."""
+    """A distribution with an entry point serves URLs of its scheme, and is given all that was asked for (ATS-79)."""
     install("shelf", WORKING)
 
     backend = await open_backend("shelf://host/path?option=1", durability="relaxed", machine="nano")
@@ -99,7 +99,7 @@ async def test_looking_for_backends_imports_none(install: Install) -> None:
 
 
 async def test_an_unknown_scheme_names_the_installed_ones(install: Install) -> None:
-    """A scheme that nothing serves is refused with those that something does."""
+    """A scheme that nothing serves is refused with those that something does (ATS-79)."""
     install("shelf", WORKING)
 
     with pytest.raises(

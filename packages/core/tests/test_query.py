@@ -64,7 +64,7 @@ def page(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int
 
 class TestEventsOfAnId:
     async def test_come_in_order_with_what_was_stored(self, store: FaultyBackend, page: int) -> None:
-        """Each with its number, time, tags, and the name and version of its type."""
+        """Each with its number, time, tags, and the name and version of its type (ATS-01)."""
         clock = VirtualClock(1_700_000_000.25)
         async with ActorSystem(store=store, clock=clock) as system:
             await system.ref(Numbers, "a").ask(Write((6, 7, 8)))
@@ -80,7 +80,7 @@ class TestEventsOfAnId:
 
     @pytest.mark.parametrize("after", [0, 1, 4, 5, 6, 2**63 - 1])
     async def test_begin_behind_a_number(self, store: FaultyBackend, page: int, after: int) -> None:
-        """At or beyond the end there is nothing, and that is no error."""
+        """At or beyond the end there is nothing, and that is no error (ATS-03)."""
         await append(store, 1, 2, 3, 4, 5)
 
         assert await values_of(Query(store, [PureTape]).events_of("Tape/a", after=after)) == [1, 2, 3, 4, 5][after:]
@@ -98,7 +98,7 @@ class TestEventsOfAnId:
             Query(store).events_of("")
 
     async def test_that_were_removed_are_not_passed_over(self, store: FaultyBackend, page: int) -> None:
-        """The error says where the log begins now, and so does the next attempt."""
+        """The error says where the log begins now, and so does the next attempt (ATS-60)."""
         await append(store, 1, 2, 3, 4, 5)
         await store.commit([WriteGroup((DeleteRange(EVENTS, "Tape/a", 1, 4),))])
         stream = Query(store, [PureTape]).events_of("Tape/a")

@@ -179,7 +179,10 @@ async def test_a_query_without_a_system_looks(store: FaultyBackend, clock: Virtu
 async def test_a_store_that_vanishes_is_waited_for(
     live: ActorSystem, store: FaultyBackend, clock: VirtualClock, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """With growing pauses, each of them logged, which commits do not shorten; then the stream goes on where it was."""
+    """With growing pauses, each of them logged, which commits do not shorten; then the stream goes on where it was.
+
+    (ATS-131)
+    """
     await write(live, *range(4))
     stream = STREAMS[name](live.query(Tagged))
     before = await read(stream, 2)

@@ -178,7 +178,7 @@ async def values(stream: Stream[FeedEvent]) -> list[int]:
 
 
 async def test_the_stream_goes_on_behind_each_offset() -> None:
-    """Also in another process, for an offset is text."""
+    """Also in another process, for an offset is text (ATS-130)."""
     store = MemoryBackend()
     await append(store, *range(20))
     stored = [stored async for stored in Query(store, [PureTape]).all_events()]

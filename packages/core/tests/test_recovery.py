@@ -57,7 +57,7 @@ class TestASecondLife:
     async def test_has_the_state_of_the_first(self, tape: Any, store: FaultyBackend, writes: Any) -> None:
         """A stop and a start change nothing: no event is lost, none is applied twice.
 
-        (AVE-01, AVE-05, AVE-06, AVE-08, AVE-13, AVE-43, AVE-106)
+        (AVE-01, AVE-05, AVE-06, AVE-08, AVE-13, AVE-43, AVE-106, ATS-52)
         """
         before = await live(store, tape, *writes)
 
@@ -77,7 +77,10 @@ class TestASecondLife:
         assert state == [5, 7]
 
     async def test_goes_on_with_the_next_number(self, tape: Any, store: FaultyBackend) -> None:
-        """Numbers are never used again, whatever was compacted (AVE-04, AVE-14, AVE-15, AVE-21, AVE-41, AVE-42)."""
+        """Numbers are never used again, whatever was compacted.
+
+        (AVE-04, AVE-14, AVE-15, AVE-21, AVE-41, AVE-42, ATS-02)
+        """
         numbers = []
         for value in range(4):
             async with ActorSystem(store=store) as system:
@@ -133,7 +136,7 @@ class TestASecondLife:
 
 
 async def test_a_new_actor_begins_with_its_initial_state(store: FaultyBackend) -> None:
-    """Nothing is stored, nothing is there, and the number is 0 (AVE-14, AVE-106, AVE-43)."""
+    """Nothing is stored, nothing is there, and the number is 0 (AVE-14, AVE-106, AVE-43, ATS-63)."""
     async with ActorSystem(store=store) as system:
         ref = system.ref(PureTape, "a")
 
@@ -200,7 +203,7 @@ async def test_the_loop_runs_between_pages(store: FaultyBackend) -> None:
 
 
 async def test_a_gap_is_corruption(store: FaultyBackend) -> None:
-    """A missing event is never skipped: the error names the actor and the number (AVE-18)."""
+    """A missing event is never skipped: the error names the actor and the number (AVE-18, ATS-58)."""
     await append(store, 1, 2, 3)
     await store.commit([WriteGroup((Delete(EVENTS, "Tape/a", 2),))])
 
@@ -209,7 +212,7 @@ async def test_a_gap_is_corruption(store: FaultyBackend) -> None:
 
 
 async def test_a_log_without_its_beginning_is_corruption(store: FaultyBackend) -> None:
-    """Without a snapshot the first event must be there (AVE-18)."""
+    """Without a snapshot the first event must be there (AVE-18, ATS-60)."""
     await append(store, 1, 2)
     await store.commit([WriteGroup((Delete(EVENTS, "Tape/a", 1),))])
 
@@ -218,7 +221,7 @@ async def test_a_log_without_its_beginning_is_corruption(store: FaultyBackend) -
 
 
 async def test_a_gap_at_the_edge_of_a_page_is_corruption(store: FaultyBackend) -> None:
-    """The number that is due is known from page to page (AVE-18)."""
+    """The number that is due is known from page to page (AVE-18, ATS-58)."""
     await append(store, *range(600))
     await store.commit([WriteGroup((Delete(EVENTS, "Tape/a", 513),))])
 
@@ -234,7 +237,7 @@ def damage(record: bytes) -> list[bytes]:
 @pytest.mark.parametrize("kind", range(6))
 @pytest.mark.parametrize("write", ["msgpack", "json"])
 async def test_a_damaged_event_is_corruption(store: FaultyBackend, kind: int, write: Any) -> None:
-    """A damaged event fails the recovery by its number; it is never skipped (AVE-28, AVE-31)."""
+    """A damaged event fails the recovery by its number; it is never skipped (AVE-28, AVE-31, ATS-70)."""
     await append(store, 1, 2, 3)
     record = EventCodec("Tape", [Written], write).encode(Written(2), 0)
     await store.commit([WriteGroup((Put(EVENTS, "Tape/a", 2, damage(record)[kind]),))])
@@ -297,8 +300,21 @@ async def test_a_failed_second_page_is_not_the_end_of_the_log(store: FaultyBacke
         await live(store, PureTape)
 
 
+async def test_all_who_wait_for_a_damaged_log_are_told(store: FaultyBackend) -> None:
+    """The log is read twice, once more in case it was being compacted, and nobody is left waiting (ATS-66, ATS-67)."""
+    await append(store, 1, 2)
+    await store.commit([WriteGroup((Put(EVENTS, "Tape/a", 2, b"damaged"),))])
+    async with ActorSystem(store=store) as system:
+        ref = system.ref(PureTape, "a")
+
+        answers = await asyncio.gather(*(ref.ask(Read()) for _ in range(3)), return_exceptions=True)
+
+        assert ([type(answer) for answer in answers], system.live) == ([CorruptionError] * 3, 0)
+    assert store.calls["page"] == 4  # of snapshots and of events, each time
+
+
 async def test_a_failed_recovery_leaves_nothing_behind(store: FaultyBackend) -> None:
-    """After a transient error the next message finds the actor; nothing has to be restarted by hand (W-24)."""
+    """After a transient error the next message finds the actor; nothing has to be restarted by hand (W-24, ATS-66)."""
     await append(store, 1)
     async with ActorSystem(store=store) as system:
         ref = system.ref(PureTape, "a")
@@ -313,7 +329,7 @@ async def test_a_failed_recovery_leaves_nothing_behind(store: FaultyBackend) -> 
 
 
 async def test_spawn_gives_a_ref_when_the_actor_is_recovered(store: FaultyBackend) -> None:
-    """The state is there, and the start hook has run, before anybody has the ref (AVE-45)."""
+    """The state is there, and the start hook has run, before anybody has the ref (AVE-45, ATS-52)."""
     seen = []
 
     class Noting(PureTape):
@@ -359,7 +375,7 @@ async def test_a_restart_begins_with_the_log_not_with_the_broken_instance(store:
 
 
 async def test_a_restart_tries_the_store_again_until_it_answers(store: FaultyBackend, clock: Any) -> None:
-    """A store that is away for a while costs a back-off, not the actor (W-24)."""
+    """A store that is away for a while costs a back-off, not the actor (W-24, ATS-67)."""
 
     class Patient(PureTape):
         supervision = Restart()
@@ -413,7 +429,7 @@ async def test_a_recovery_makes_a_fixed_number_of_reads(store: FaultyBackend) ->
 
 @pytest.mark.parametrize("start", [1, 2, 4])
 async def test_a_log_can_be_read_from_any_number(store: FaultyBackend, start: int) -> None:
-    """Reading from a number on gives what is there (AVE-103, AVE-109, AVE-110, AVE-115, W-29)."""
+    """Reading from a number on gives what is there (AVE-103, AVE-109, AVE-110, AVE-115, W-29, ATS-03)."""
     await append(store, 1, 2, 3)
 
     read = [entry.key async for page in Journal(store).pages("Tape/a", start) for entry in page]
@@ -433,7 +449,7 @@ async def test_reading_an_empty_or_compacted_log_is_no_error(store: FaultyBacken
 async def test_a_damaged_snapshot_falls_back_to_the_older_one(
     store: FaultyBackend, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A snapshot that cannot be read costs time, not data, and is reported (W-23)."""
+    """A snapshot that cannot be read costs time, not data, and is reported (W-23, ATS-57)."""
     tape = stored_as(PureTape, Full(snapshot=every_n_events(2), compact=True))
     await live(store, tape, (1,), (2,), (3,), (4,), (5,))
     await store.commit([WriteGroup((Put(SNAPSHOTS, "Tape/a", 4, b"damaged"),))])
@@ -446,7 +462,7 @@ async def test_a_damaged_snapshot_falls_back_to_the_older_one(
 async def test_without_any_readable_snapshot_the_whole_log_is_read(
     store: FaultyBackend, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A complete log never needs a snapshot (W-23)."""
+    """A complete log never needs a snapshot (W-23, ATS-57)."""
     tape = stored_as(MutatingTape, Full(snapshot=every_n_events(2)))
     await live(store, tape, (1,), (2,), (3,), (4,))
     for number in (2, 4):
@@ -466,7 +482,7 @@ async def test_a_compacted_log_without_a_readable_snapshot_is_corruption(store: 
 
 
 async def test_a_log_that_ends_before_its_snapshot_is_corruption(store: FaultyBackend) -> None:
-    """A lost tail is noticed, and nothing goes on from an older state in silence (W-26)."""
+    """A lost tail is noticed, and nothing goes on from an older state in silence (W-26, ATS-55)."""
     tape = stored_as(PureTape, Full(snapshot=every_n_events(2)))
     await live(store, tape, (1,), (2,))
     await store.commit([WriteGroup((Delete(EVENTS, "Tape/a", 2),))])
@@ -543,7 +559,7 @@ async def test_a_state_over_an_empty_log_is_corruption(store: FaultyBackend, tap
 
 
 async def test_a_snapshot_under_another_number_is_not_used(store: FaultyBackend) -> None:
-    """A snapshot says itself which number it covers (W-26)."""
+    """A snapshot says itself which number it covers (W-26, ATS-55)."""
     tape = stored_as(PureTape, Full(snapshot=every_n_events(2)))
     await live(store, tape, (1,), (2,), (3,))
     moved = await store.collection(SNAPSHOTS, "Tape/a").get(2)

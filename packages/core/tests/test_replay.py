@@ -109,7 +109,7 @@ async def test_the_time_of_the_last_event_is_told_where_a_snapshot_covers_it(
 
 @pytest.mark.parametrize("to", [1, datetime(1970, 1, 1, tzinfo=UTC)])
 async def test_what_compaction_has_removed_is_not_made_up(store: FaultyBackend, to: int | datetime) -> None:
-    """The error says from where on there are events."""
+    """The error says from where on there are events (ATS-60)."""
     await written(store, COMPACTED, 10, 20, 30, 40, 50)
 
     with pytest.raises(CorruptionError, match=r"the next one is 4|begins at 4"):

@@ -64,7 +64,7 @@ class Paper:
 
 class TestDelivery:
     async def test_is_in_order(self, system: ActorSystem) -> None:
-        """The function takes one event after the other, whole (AVE-79)."""
+        """The function takes one event after the other, whole (AVE-79, ATS-130)."""
         ref = await system.spawn(Speaker, "a")
         paper = Paper()
         sink = system.sink("paper", ref.subscribe(), paper.write)
@@ -149,7 +149,7 @@ class TestDelivery:
 
 class TestFailure:
     async def test_has_the_event_delivered_again(self, system: ActorSystem, clock: VirtualClock) -> None:
-        """By default nothing is skipped, and the tries are further and further apart (W-33)."""
+        """By default nothing is skipped, and the tries are further and further apart (W-33, ATS-131)."""
         paper = Paper(two=2)
         ref = await system.spawn(Speaker, "a")
         restart = Restart(backoff=Backoff(first=1, initial=5))
@@ -178,7 +178,7 @@ class TestFailure:
         assert (broken.texts, whole.texts) == ([], ["one", "two"])
 
     async def test_may_skip_the_event(self, system: ActorSystem) -> None:
-        """`Resume` goes on with the next one."""
+        """`Resume` goes on with the next one (ATS-131)."""
         paper = Paper(one=1)
         ref = await system.spawn(Speaker, "a")
         sink = system.sink("paper", ref.subscribe(), paper.write, supervision=Resume())
@@ -189,7 +189,7 @@ class TestFailure:
         assert (paper.attempts, paper.texts, sink.delivered) == (["one", "two"], ["two"], 1)
 
     async def test_may_end_the_sink(self, system: ActorSystem, caplog: pytest.LogCaptureFixture) -> None:
-        """`Stop` reads no more, keeps nothing more, and the log says so."""
+        """`Stop` reads no more, keeps nothing more, and the log says so (ATS-131)."""
         paper = Paper(one=1)
         ref = await system.spawn(Speaker, "a")
         events = ref.subscribe()
@@ -204,7 +204,7 @@ class TestFailure:
         assert "the sink paper is stopped by its supervision" in caplog.text
 
     async def test_too_often_ends_the_sink(self, system: ActorSystem, clock: VirtualClock) -> None:
-        """The budget of `Restart` is for a sink as for an actor."""
+        """The budget of `Restart` is for a sink as for an actor (ATS-131)."""
         paper = Paper(one=99)
         ref = await system.spawn(Speaker, "a")
         supervision = Restart(max=2, backoff=Fixed(1))

@@ -446,6 +446,40 @@ async def test_what_a_killed_writer_left_is_removed_in_time(tmp_path: Path) -> N
     assert [path.name for path in (tmp_path / "a").iterdir()] == [new.name]
 
 
+SAVER = """
+import asyncio
+import sys
+from perdure.snapshots import open_snapshots
+
+
+async def main(url, letter):
+    snapshots = await open_snapshots(url)
+    for number in range(1, 31):
+        await snapshots.save("a", number, letter.encode() * 5_000)
+    await snapshots.close()
+
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+async def test_processes_that_save_the_same_leave_whole_files(tmp_path: Path) -> None:
+    """Three that write the same numbers into one folder all succeed; of each, one snapshot is left (ATS-89)."""
+    url = f"file://{tmp_path}"
+
+    savers = [await asyncio.create_subprocess_exec(sys.executable, "-c", SAVER, url, letter) for letter in "xyz"]
+    codes = [await saver.wait() for saver in savers]
+
+    snapshots = await open_snapshots(url)
+    found = [await snapshots.newest("a", number) for number in range(1, 31)]
+    await snapshots.close()
+    assert codes == [0, 0, 0]
+    assert [(one.sequence_number, len(one.record), len(set(one.record))) for one in found if one] == [
+        (number, 5_000, 1) for number in range(1, 31)
+    ]
+    assert len(list((tmp_path / "a").iterdir())) == 30
+
+
 async def test_a_folder_that_is_gone_is_no_empty_one(tmp_path: Path) -> None:
     """When the disk is not mounted nothing is absent, and nothing is written into the place of its mount."""
     root = tmp_path / "mounted"
@@ -545,7 +579,7 @@ async def test_a_backend_keeps_snapshots_alone(tmp_path: Path) -> None:
 
 
 async def test_an_unknown_scheme_names_what_there_is() -> None:
-    """A scheme that nothing serves is refused with those that something does, of both kinds."""
+    """A scheme that nothing serves is refused with those that something does, of both kinds (ATS-79)."""
     with pytest.raises(UnknownBackend, match=r"no snapshot store for 's4'; installed: .*file.*memory.*s3.*sqlite"):
         await open_snapshots("s4://bucket")
 

@@ -91,7 +91,10 @@ async def test_a_snapshot_covers_the_events_that_it_says(store: FaultyBackend) -
 async def test_recovery_applies_what_follows_the_newest_snapshot(
     store: FaultyBackend, n: int, events: list[int], applied: int
 ) -> None:
-    """The state is right with any number of events on either side (AVE-07, AVE-111, AVE-112, AVE-113, AVE-116)."""
+    """The state is right with any number of events on either side.
+
+    (AVE-07, AVE-111, AVE-112, AVE-113, AVE-116, ATS-53, ATS-54)
+    """
     tape = full(n, kind=Counted)
     await live(store, tape, *[(event,) for event in events])
 
@@ -142,7 +145,7 @@ async def test_so_many_snapshots_are_kept(store: FaultyBackend, keep: int, kept:
 async def test_a_failed_snapshot_does_not_fail_the_persist(
     store: FaultyBackend, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The event is durable, so the asker hears of success; the failure is reported (W-19, W-25)."""
+    """The event is durable, so the asker hears of success; the failure is reported (W-19, W-25, ATS-46)."""
     async with ActorSystem(store=store) as system:
         ref = system.ref(full(1), "a")
         store.reject("commit", DOWN, when=is_snapshot)
@@ -193,7 +196,7 @@ async def test_a_state_that_cannot_be_encoded_does_not_fail_the_persist(
 
 
 async def test_a_persist_does_not_wait_for_its_snapshot(store: FaultyBackend) -> None:
-    """Snapshots are written in the background (W-19)."""
+    """Snapshots are written in the background (W-19, ATS-46)."""
     async with ActorSystem(store=store) as system:
         ref = system.ref(full(1), "a")
         snapshot = store.hold("commit", when=is_snapshot)

@@ -167,7 +167,7 @@ class TestRestart:
         assert ref.is_live is False
 
     async def test_counts_failing_starts(self, system: ActorSystem, clock: VirtualClock) -> None:
-        """An actor that cannot start again is given up (AVE-52, AVE-69, W-11)."""
+        """An actor that cannot start again is given up (AVE-52, AVE-69, W-11, ATS-67)."""
         started = in_turn(returning(None), raising(LookupError("no way back")))
         ref = await system.spawn(Puppet, "a", supervision=Restart(max=3, backoff=Fixed(1)), started=started)
         await ref.tell(BROKEN)

@@ -52,7 +52,7 @@ async def test_tags_come_back_in_either_format(store: FaultyBackend, write: Any)
 
 
 async def test_an_actor_is_asked_once_an_event(store: FaultyBackend) -> None:
-    """In order, with the event itself, and never at a recovery."""
+    """In order, with the event itself, and never at a recovery (ATS-38)."""
     asked: list[Event] = []
     kind = tagging(lambda event: asked.append(event) or ())
 

@@ -86,7 +86,7 @@ class CollectionRules:
             await log.delete(1)
 
     async def test_the_last_key_of_nothing_is_0(self, backend: Backend) -> None:
-        """The last key of an empty collection is 0 (TCK-J11)."""
+        """The last key of an empty collection is 0 (TCK-J11, ATS-07)."""
         assert await backend.collection(EVENTS, "a").last() == 0
 
     async def test_the_last_key_is_the_greatest(self, backend: Backend) -> None:
@@ -122,7 +122,7 @@ class CollectionRules:
 
     @pytest.mark.parametrize("reverse", [False, True])
     async def test_nothing_is_iterated_where_nothing_is(self, backend: Backend, reverse: bool) -> None:
-        """An empty collection yields nothing, in either direction (TCK-J11, TCK-S01)."""
+        """An empty collection yields nothing, in either direction (TCK-J11, TCK-S01, ATS-03)."""
         assert [entry async for entry in backend.collection(EVENTS, "a").iterate(reverse=reverse)] == []
 
     @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ class CollectionRules:
     ) -> None:
         """Of the bounds of an iteration the start is included and the stop is not.
 
-        (TCK-J02, TCK-J03, TCK-J05, TCK-J07, TCK-J10, TCK-S03)
+        (TCK-J02, TCK-J03, TCK-J05, TCK-J07, TCK-J10, TCK-S03, ATS-03)
         """
         log = backend.collection(EVENTS, "a")
         await backend.commit([puts("a", 2, 4, 6, 8)])
@@ -284,7 +284,7 @@ class CollectionRules:
         assert (await log.last(), await entries_of(log)) == (0, [])
 
     async def test_purging_nothing_is_silent(self, backend: Backend) -> None:
-        """Purging what is empty, or was never written, does nothing."""
+        """Purging what is empty, or was never written, does nothing (ATS-13)."""
         await backend.collection("never_written", "a").purge()
         await backend.collection(EVENTS, "a").purge()
 

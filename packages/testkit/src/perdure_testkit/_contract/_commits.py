@@ -104,7 +104,10 @@ class CommitRules:
 
     @pytest.mark.parametrize("after", [0, 1, 2, 4, 100])
     async def test_a_conflict_names_what_was_expected_and_what_is(self, backend: Backend, after: int) -> None:
-        """An append that expects another head, lower or higher, is a conflict that names both (GAP-01, ORL-03)."""
+        """An append that expects another head, lower or higher, is a conflict that names both.
+
+        (GAP-01, ORL-03, ATS-04)
+        """
         await backend.commit([append("a", 0, b"1", b"2", b"3")])
 
         [conflict] = await backend.commit([append("a", after, b"stale")])
@@ -121,7 +124,7 @@ class CommitRules:
 
     @needs("prefixes_together")
     async def test_a_group_in_conflict_changes_nothing(self, backend: Backend) -> None:
-        """A group whose expectation fails changes nothing, wherever its writes go (GAP-03)."""
+        """A group whose expectation fails changes nothing, wherever its writes go (GAP-03, ATS-04)."""
         await backend.commit([puts("a", 1, 2, 3), WriteGroup((PutState(STATES, "a", b"kept"),))])
         writes = (
             Put(EVENTS, "a", 2, b"changed"),

@@ -47,7 +47,7 @@ class IsolationRules:
             assert await entries_of(backend.collection(EVENTS, prefix)) == [(1, b"1"), (2, prefix.encode())], prefix
 
     async def test_prefixes_have_each_their_head(self, backend: Backend) -> None:
-        """The head of a log is not that of a prefix like it."""
+        """The head of a log is not that of a prefix like it (ATS-02)."""
         await backend.commit([append(prefix, 0, *[b""] * length) for length, prefix in enumerate(PREFIXES)])
 
         outcomes = await backend.commit([append(prefix, length, b"") for length, prefix in enumerate(PREFIXES)])
@@ -109,7 +109,7 @@ class IsolationRules:
         assert await backend.state(EVENTS, "a").version() == 1
 
     async def test_an_invalid_prefix_is_refused(self, backend: Backend) -> None:
-        """A prefix that is empty, too long, has a NUL or is no Unicode raises InvalidIdentifier (GAP-19)."""
+        """A prefix that is empty, too long, has a NUL or is no Unicode raises InvalidIdentifier (GAP-19, ATS-21)."""
         for prefix in INVALID_PREFIXES:
             with pytest.raises(InvalidIdentifier):
                 backend.collection(EVENTS, prefix)

@@ -55,7 +55,7 @@ class LifetimeRules:
         ids=["commit", "empty commit", "page", "last", "read_state", "prefixes", "feed", "get", "put", "state"],
     )
     async def test_a_closed_store_says_so(self, backend: Backend, use: Callable[[Backend], Awaitable[object]]) -> None:
-        """Every call after close raises StoreClosed (GAP-29)."""
+        """Every call after close raises StoreClosed (GAP-29, ATS-18)."""
         await backend.commit([append("a", 0, b"")])
 
         await backend.close()
@@ -64,7 +64,7 @@ class LifetimeRules:
             await use(backend)
 
     async def test_closing_twice_is_closing_once(self, backend: Backend) -> None:
-        """Closing again does nothing, one after the other and at the same time (GAP-29)."""
+        """Closing again does nothing, one after the other and at the same time (GAP-29, ATS-18)."""
         await asyncio.gather(backend.close(), backend.close())
 
         await backend.close()

@@ -59,7 +59,10 @@ class LimitRules:
     @pytest.mark.parametrize("place", [0, 1, 2, 3])
     @pytest.mark.parametrize("poison", ["over the limit", "no bytes"])
     async def test_a_commit_that_fails_writes_nothing(self, backend: Backend, place: int, poison: str) -> None:
-        """A commit that fails at any write of any group has written nothing of any of them (GAP-03, TCK-J19)."""
+        """A commit that fails at any write of any group has written nothing of any of them.
+
+        (GAP-03, TCK-J19, ATS-29)
+        """
         value = bytes(backend.max_value_bytes + 1) if poison == "over the limit" else cast(Any, object())
         await backend.commit([append("a", 0, b"1"), append("b", 0, b"1")])
         groups = [append("a", 1, b"2", b"3"), append("b", 1, b"2", b"3")]
