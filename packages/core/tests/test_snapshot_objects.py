@@ -9,6 +9,7 @@ import stat
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -316,7 +317,7 @@ async def test_an_object_that_is_listed_and_never_found_is_damaged(
 ) -> None:
     """What a listing shows again and again, and cannot be read, is not passed over in silence."""
     await snapshots.save("a", 5, b"5")
-    recorded.instead = [FileNotFoundError("gone"), FileNotFoundError("gone")]
+    recorded.instead = [FileNotFoundError("gone")] * 4
 
     with pytest.raises(DamagedSnapshot, match="is listed, and cannot be found"):
         await snapshots.newest("a")
@@ -555,6 +556,51 @@ async def test_a_full_disk_leaves_what_was_there(tmp_path: Path) -> None:
     _, errors = await writer.communicate()
 
     assert writer.returncode == 0, errors.decode()
+
+
+_WRITER = """
+import asyncio, sys
+from perdure.snapshots import open_snapshots
+
+
+async def main(url, own):
+    snapshots = await open_snapshots(url)
+    print("ready", flush=True)
+    for number in range(1, 1_000_000):
+        await snapshots.save("a", number % 10 + 1, own * 10_000)
+        await snapshots.delete("b", 5)
+        await snapshots.save("b", number % 10 + 1, own * 10_000)
+
+
+asyncio.run(main(sys.argv[1], sys.argv[2].encode()))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a file that is open cannot be replaced there")
+async def test_processes_that_are_killed_leave_whole_snapshots(tmp_path: Path) -> None:
+    """Whatever several processes do to the same snapshots, and wherever they are killed, each is whole (ATS-89)."""
+    url = f"file://{tmp_path}"
+    command = (sys.executable, "-c", _WRITER, url)
+    writers = [await asyncio.create_subprocess_exec(*command, own, stdout=asyncio.subprocess.PIPE) for own in "xyz"]
+    snapshots = await open_snapshots(url)
+    for writer in writers:
+        assert writer.stdout is not None
+        assert await writer.stdout.readline() == b"ready\n"
+
+    for writer in writers:
+        for _ in range(20):
+            for identity in "ab":
+                found = await snapshots.newest(identity)
+                assert found is None or found.record in (b"x" * 10_000, b"y" * 10_000, b"z" * 10_000)
+        writer.kill()
+        await writer.communicate()
+
+    for identity, number in product("ab", range(1, 11)):
+        found = await snapshots.newest(identity, number)
+        assert found is None or found.record in (b"x" * 10_000, b"y" * 10_000, b"z" * 10_000)
+    await snapshots.save("a", 5, b"next")
+    assert await snapshots.newest("a", 5) == (5, b"next")
+    await snapshots.close()
 
 
 async def test_a_memory_store_is_shared_by_its_name() -> None:

@@ -72,9 +72,9 @@ class TestObjectsInS3(Opened):
     """Over HTTP, in a server of this machine."""
 
     __test__ = True
-    ids = SnapshotContract.ids[::5]
-    turns = 5
-    many = 100
+    ids = SnapshotContract.ids[::9]
+    turns = 3
+    many = 50
 
     @pytest.fixture(autouse=True)
     def _server(self, s3_server: Server) -> None:  # noqa: F811
@@ -85,21 +85,29 @@ class TestObjectsInS3(Opened):
 
 
 class TestCachedMemoryCollections(TestMemoryCollections):
+    many = 200
+
     async def opened(self, folder: Path) -> SnapshotStore:
         return CachedSnapshots(await super().opened(folder))
 
 
 class TestCachedSqliteCollections(TestSqliteCollections):
+    many = 200
+
     async def opened(self, folder: Path) -> SnapshotStore:
         return CachedSnapshots(await super().opened(folder))
 
 
 class TestCachedObjectsInMemory(TestObjectsInMemory):
+    many = 200
+
     async def opened(self, folder: Path) -> SnapshotStore:
         return CachedSnapshots(await super().opened(folder))
 
 
 class TestCachedObjectsInFiles(TestObjectsInFiles):
+    many = 200
+
     async def opened(self, folder: Path) -> SnapshotStore:
         return CachedSnapshots(await super().opened(folder))
 

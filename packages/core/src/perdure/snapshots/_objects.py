@@ -3,7 +3,7 @@
 Each snapshot is an object of its own, in the folder of its persistence id, so that listing one id never meets another's
 (`_names`), and says itself what it is (`_wrapping`), so that half an object, or one that was moved, is noticed. What
 order a listing has is not believed. An object that is listed and then not found was removed meanwhile: the listing is
-read again, and only who finds it there again calls it damaged.
+read again, and only what is listed again and again is called damaged.
 
 Writes of one id happen one after the other, in the order of the calls, also those that nobody waits for any more.
 """
@@ -11,6 +11,7 @@ Writes of one id happen one after the other, in the order of the calls, also tho
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
@@ -28,6 +29,10 @@ from perdure.snapshots._wrapping import WrongObjectError, unwrap, wrap
 
 _LARGE = 256 * 1024
 """Bytes whose checksum takes so long that a thread counts it."""
+
+
+_LOOKS = 4
+"""How often something is listed and not found before it is called damaged; once or twice it was removed and saved."""
 
 
 class ObjectSnapshots(SnapshotStore):
@@ -89,17 +94,17 @@ class ObjectSnapshots(SnapshotStore):
 
     async def _first(self, persistence_id: str, choose: Callable[[list[int]], int | None]) -> Snapshot | None:
         folder = folder_of(persistence_id)
-        missed: set[int] = set()
+        missed: Counter[int] = Counter()
         while (number := choose(await self._numbers(folder))) is not None:
             name = f"{folder}/{name_of(number)}"
             record = await self._read(persistence_id, number, name)
             if record is not None:
                 return Snapshot(number, record)
-            if number in missed:
+            missed[number] += 1
+            if missed[number] == _LOOKS:
                 raise DamagedSnapshot(
                     persistence_id, number, f"the object {self._bucket.path(name)} is listed, and cannot be found"
                 )
-            missed.add(number)
         return None
 
     async def _read(self, persistence_id: str, number: int, name: str) -> bytes | None:
