@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from perdure import ActorSystem, Full, PersistentActor, every_n_events, never
-from perdure.abc import Backend, WriteGroup
+from perdure.abc import Backend, DeleteRange, WriteGroup
 from perdure.errors import StoreUnavailable
 from perdure.journal import EVENTS, StateCodec
 from perdure.snapshots import SNAPSHOTS, Compact
@@ -46,6 +46,10 @@ async def replayed(store: Backend, tape: Any) -> tuple[list[int], int]:
 
 def is_snapshot(groups: list[WriteGroup]) -> bool:
     return any(write.collection == SNAPSHOTS for group in groups for write in group.writes)  # type: ignore[union-attr]
+
+
+def is_removal(groups: list[WriteGroup]) -> bool:
+    return any(isinstance(write, DeleteRange) for group in groups for write in group.writes)
 
 
 def noted(store: FaultyBackend) -> list[WriteGroup]:
@@ -154,6 +158,26 @@ async def test_a_failed_snapshot_does_not_fail_the_persist(
 
         assert (number, await ref.ask(Read())) == (1, [1])
     assert "Tape/a: the snapshot at 1 was not saved: commit: down" in caplog.text
+
+
+async def test_a_failed_removal_of_older_snapshots_does_not_fail_the_new_one(
+    store: FaultyBackend, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is durable, and the next one removes what was left (ATS-76)."""
+    async with ActorSystem(store=store) as system:
+        ref = system.ref(full(1, keep=1), "a")
+        await ref.ask(Write((1,)))
+        await background(system)
+        store.reject("commit", DOWN, when=is_removal)
+        await ref.ask(Write((2,)))
+        await background(system)
+        store.heal()
+        between = await keys(store, SNAPSHOTS)
+
+        await ref.ask(Write((3,)))
+
+    assert (between, await keys(store, SNAPSHOTS)) == ([1, 2], [3])
+    assert "Tape/a: what the snapshot at 2 replaces was not removed: commit: down" in caplog.text
 
 
 async def test_a_policy_that_raises_does_not_fail_the_persist(
