@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
-from itertools import count, islice, repeat
+from itertools import count, cycle, islice, repeat
 from time import perf_counter
 from typing import Any
 
@@ -55,7 +55,8 @@ _RECOVERY_NOTE = """Events a second, medians.
 raw: redis-py's LRANGE in pages of 512 and msgspec on a list of the same records, without checksum and fold."""
 
 _BYTES_NOTE = """Bytes an event in the server's memory, with all that stands beside the events; records of 120 bytes.
-a commit: so many events at once. stream: XADD of the same record as the one field of an entry, in one stream."""
+a commit: so many events at once. one stream: XADD of the same record as the one field of an entry; a stream each: the
+same with a stream for each log. perdure's logs have a feed of all beside them."""
 
 _HELD = "nothing that grows; the server has the events"
 
@@ -168,16 +169,28 @@ async def _bytes(run: Run, port: int) -> Table:
     sizes += [(events // each, each, AT_ONCE) for each in (1_000, 20, 1)]
     rows = []
     async with Redis(port=port) as client:
-        before = await _emptied(client)
-        await _append(client, repeat(record, events))
-        stream = (await _used(client) - before) / events
+        await store_all(_url(port), events_of(["warm-up"], 1, record))  # the server keeps the scripts
+        one = await _size(client, _append(client, repeat(record, events))) / events
         for logs, each, at_once in sizes:
-            before = await _emptied(client)
-            names = [f"{number}" for number in range(logs)]
-            await store_all(_url(port), events_of(names, each, record), at_once)
-            own = (await _used(client) - before) / (logs * each)
-            rows.append((f"{logs:,} x {each:,} events", at_once, own, stream, own / stream))
-    return Table("Redis: bytes an event", ("what", "a commit", "perdure", "stream", "/ stream"), rows, _BYTES_NOTE)
+            names, total = [f"{number}" for number in range(logs)], logs * each
+            own = await _size(client, store_all(_url(port), events_of(names, each, record), at_once)) / total
+            many = await _size(client, _append(client, repeat(record, total), names)) / total
+            rows.append((f"{logs:,} x {each:,} events", at_once, own, one, many, own / one, own / many))
+    columns = ("what", "a commit", "perdure", "one stream", "a stream each", "/ one stream", "/ a stream each")
+    return Table("Redis: bytes an event", columns, rows, _BYTES_NOTE)
+
+
+async def _size(client: Redis, write: Awaitable[None]) -> int:
+    """Return by how many bytes the server's memory grows, when it was empty."""
+    await client.flushall(asynchronous=False)
+    before = await _used(client)
+    await write
+    return await _used(client) - before
+
+
+async def _used(client: Redis) -> int:
+    await asyncio.sleep(0.2)  # until buffers of clients that are gone are too
+    return int((await client.info("memory"))["used_memory"])
 
 
 async def _scans(run: Run, port: int) -> Table:
@@ -220,23 +233,14 @@ _SCANS: dict[scans.What, Callable[[Redis, int], AsyncIterator[int]]] = {
 }
 
 
-async def _append(client: Redis, records: Iterator[bytes]) -> None:
-    """Add records to the stream, some at once."""
-    while some := list(islice(records, AT_ONCE)):
+async def _append(client: Redis, records: Iterator[bytes], streams: Sequence[str] = (_STREAM,)) -> None:
+    """Add records to streams in turn, some at once."""
+    entries = zip(cycle(streams), records, strict=False)
+    while some := list(islice(entries, AT_ONCE)):
         async with client.pipeline(transaction=False) as pipeline:
-            for record in some:
-                pipeline.xadd(_STREAM, {"v": record})
+            for stream, record in some:
+                pipeline.xadd(stream, {"v": record})
             await pipeline.execute()
-
-
-async def _emptied(client: Redis) -> int:
-    await client.flushall(asynchronous=False)
-    return await _used(client)
-
-
-async def _used(client: Redis) -> int:
-    await asyncio.sleep(0.2)  # until buffers of clients that are gone are too
-    return int((await client.info("memory"))["used_memory"])
 
 
 def _url(port: int, namespace: str = _NAMESPACE) -> str:
