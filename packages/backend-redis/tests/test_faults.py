@@ -235,7 +235,9 @@ class TestServers:
 
         writers = asyncio.gather(*map(write, acknowledged))
         for _ in range(4):
-            await asyncio.sleep(0.15)
+            goal = min(acknowledged.values()) + 2
+            while min(acknowledged.values()) < goal:  # noqa: ASYNC110  # there is no event for it
+                await asyncio.sleep(0.01)
             server.kill()
             await asyncio.to_thread(server.start)
         done = True
