@@ -33,29 +33,29 @@ class Recorded:
         self.calls: list[tuple[Any, ...]] = []
         self.instead: list[Callable[..., Any] | Exception | None] = []
 
-    async def put_async(self, path: str, file: bytes, *, mode: Any = None, use_multipart: bool | None = None) -> Any:
+    def put(self, path: str, file: bytes, *, mode: Any = None, use_multipart: bool | None = None) -> Any:
         kind = mode if isinstance(mode, str) else "update"
-        return await self._do("put", path, kind, lambda: self.store.put_async(path, file, mode=mode))
+        return self._do("put", path, kind, lambda: self.store.put(path, file, mode=mode))
 
-    async def get_async(self, path: str) -> Any:
-        return await self._do("get", path, lambda: self.store.get_async(path))
+    def get(self, path: str) -> Any:
+        return self._do("get", path, lambda: self.store.get(path))
 
-    async def delete_async(self, paths: Any) -> None:
-        return await self._do("delete", paths, lambda: self.store.delete_async(paths))
+    def delete(self, paths: Any) -> None:
+        self._do("delete", paths, lambda: self.store.delete(paths))
 
     def list(self, prefix: str | None = None, *, chunk_size: int = 50) -> Any:
         self.calls.append(("list", prefix))
         return self.store.list(prefix, chunk_size=chunk_size)
 
-    async def _do(self, *call: Any) -> Any:
+    def _do(self, *call: Any) -> Any:
         *said, do = call
         self.calls.append(tuple(said))
         instead = self.instead.pop(0) if self.instead else None
         if isinstance(instead, Exception):
             raise instead
         if instead is not None:
-            await instead()
-        return await do()
+            instead()
+        return do()
 
     def done(self) -> list[str]:
         return [" ".join((call[0], *call[2:])) for call in self.calls]
@@ -148,7 +148,7 @@ async def test_a_damaged_object_is_named(
 ) -> None:
     """An object that is not what its name says is named with the reason; the one below it is whole (ATS-92)."""
     await snapshots.save("a", 4, b"below")
-    await recorded.store.put_async(PATH, body)
+    recorded.store.put(PATH, body)
 
     with pytest.raises(DamagedSnapshot) as caught:
         await snapshots.newest("a")
@@ -161,7 +161,7 @@ async def test_a_damaged_object_is_named(
 async def test_a_damaged_oldest_is_named(snapshots: SnapshotStore, recorded: Recorded) -> None:
     """The oldest is not passed over either."""
     await snapshots.save("a", 6, b"above")
-    await recorded.store.put_async(PATH, b"")
+    recorded.store.put(PATH, b"")
 
     with pytest.raises(DamagedSnapshot, match="sequence number 5"):
         await snapshots.oldest("a")
@@ -169,10 +169,10 @@ async def test_a_damaged_oldest_is_named(snapshots: SnapshotStore, recorded: Rec
 
 async def test_what_is_damaged_on_its_way_is_read_again(snapshots: SnapshotStore, recorded: Recorded) -> None:
     """An object that is damaged once and whole the next time is whole."""
-    await recorded.store.put_async(PATH, b"half")
+    recorded.store.put(PATH, b"half")
 
-    async def mend() -> None:
-        await recorded.store.put_async(PATH, wrap("a", 5, b"whole"))
+    def mend() -> None:
+        recorded.store.put(PATH, wrap("a", 5, b"whole"))
 
     recorded.instead = [None, mend]
 
@@ -181,7 +181,7 @@ async def test_what_is_damaged_on_its_way_is_read_again(snapshots: SnapshotStore
 
 async def test_a_save_replaces_a_damaged_object(snapshots: SnapshotStore, recorded: Recorded) -> None:
     """Saving again mends what is damaged."""
-    await recorded.store.put_async(PATH, b"half")
+    recorded.store.put(PATH, b"half")
 
     await snapshots.save("a", 5, b"whole")
 
@@ -195,14 +195,14 @@ async def test_foreign_objects_are_not_looked_at(snapshots: SnapshotStore, recor
         *(f"prefix/a/b/{name_of(9)}", f"prefix/ab/{name_of(9)}", f"prefix/{name_of(9)}"),
     ]
     for path in foreign:
-        await recorded.store.put_async(path, b"foreign")
+        recorded.store.put(path, b"foreign")
     await snapshots.save("a", 5, b"5")
 
     assert await snapshots.newest("a") == (5, b"5")
     await snapshots.delete("a", MAX_KEY + 1)
 
     assert await snapshots.newest("a") is None
-    assert sorted(meta["path"] for meta in await recorded.store.list().collect_async()) == sorted(foreign)
+    assert sorted(meta["path"] for meta in recorded.store.list().collect()) == sorted(foreign)
 
 
 async def test_only_the_folder_of_an_id_is_listed(snapshots: SnapshotStore, recorded: Recorded) -> None:
@@ -253,8 +253,8 @@ async def test_a_lost_race_is_run_again(snapshots: SnapshotStore, recorded: Reco
     await snapshots.save("a", 5, b"5")
     recorded.calls.clear()
 
-    async def between() -> None:
-        await recorded.store.put_async(PATH, wrap("a", 5, b"another's"))
+    def between() -> None:
+        recorded.store.put(PATH, wrap("a", 5, b"another's"))
 
     recorded.instead = [None, None, between]
     await snapshots.save("a", 5, b"own")
@@ -267,8 +267,8 @@ async def test_an_object_removed_during_a_race_is_created(snapshots: SnapshotSto
     """What was there for the put and not for the get is created after all."""
     await snapshots.save("a", 5, b"5")
 
-    async def between() -> None:
-        await recorded.store.delete_async(PATH)
+    def between() -> None:
+        recorded.store.delete(PATH)
 
     recorded.instead = [None, between]
     await snapshots.save("a", 5, b"own")
@@ -304,8 +304,8 @@ async def test_an_object_that_is_removed_while_it_is_read_is_gone(snapshots: Sna
     await snapshots.save("a", 4, b"4")
     await snapshots.save("a", 5, b"5")
 
-    async def between() -> None:
-        await recorded.store.delete_async(PATH)
+    def between() -> None:
+        recorded.store.delete(PATH)
 
     recorded.instead = [between]
 
@@ -331,7 +331,7 @@ async def test_deleting_what_somebody_else_deletes_is_silent(snapshots: Snapshot
 
     await snapshots.delete("a", 4)
 
-    left = [meta["path"] for meta in await recorded.store.list().collect_async()]
+    left = [meta["path"] for meta in recorded.store.list().collect()]
     assert left == [f"prefix/a/{name_of(2)}", f"prefix/a/{name_of(4)}"]
 
 

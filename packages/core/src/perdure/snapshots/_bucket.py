@@ -2,14 +2,17 @@
 
 A put creates an object or, when there is another one, replaces that very one, by its e-tag; whoever came between sends
 it round again. Stores that cannot replace on a condition replace without: all put the same kind of fact there.
+
+The blocking calls of `obstore` are made in threads of ours. Its asynchronous ones end in threads of its own, which
+touch Python objects a little after the call is over: an interpreter that ends in that moment aborts.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias
 
 from perdure.errors import PerdureError, StoreError, StoreUnavailable
 
@@ -17,19 +20,23 @@ _UNAVAILABLE = re.compile(r"HTTP error|error sending request|timed out|status co
 _SECRET = re.compile(r"(?<=//)[^/@\s]*@|\?[^\s'\"]+")
 
 
+InThread: TypeAlias = Callable[[Callable[[], Any]], Awaitable[Any]]
+"""Runs a job in a thread and returns its result."""
+
+
 class ObjectStore(Protocol):
     """What is used of a store of `obstore`."""
 
-    async def put_async(self, path: str, file: bytes, *, mode: Any = None, use_multipart: bool | None = None) -> Any:
+    def put(self, path: str, file: bytes, *, mode: Any = None, use_multipart: bool | None = None) -> Any:
         """Write an object."""
 
-    async def get_async(self, path: str) -> Any:
+    def get(self, path: str) -> Any:
         """Begin to read an object."""
 
     def list(self, prefix: str | None = None, *, chunk_size: int = 50) -> Any:
         """List objects in chunks."""
 
-    async def delete_async(self, paths: Any) -> None:
+    def delete(self, paths: Any) -> None:
         """Remove objects."""
 
 
@@ -48,8 +55,9 @@ class Bucket:
 
     _ATTEMPTS: ClassVar[int] = 16
 
-    def __init__(self, store: ObjectStore, prefix: str) -> None:
+    def __init__(self, store: ObjectStore, prefix: str, in_thread: InThread) -> None:
         self._store = store
+        self._in_thread = in_thread
         self._prefix = f"{prefix.strip('/')}/".lstrip("/")
 
     def path(self, name: str) -> str:
@@ -69,32 +77,31 @@ class Bucket:
         """Return an object, or None if there is none."""
         with translated("read", self.path(name)):
             try:
-                reading = await self._store.get_async(self.path(name))
-                body = bytes(await reading.bytes_async())
+                found: Found = await self._in_thread(lambda: _read(self._store, self.path(name)))
             except FileNotFoundError:
                 return None
-            meta = reading.meta
-            return Found(body, {key: meta[key] for key in ("e_tag", "version") if meta[key] is not None})
+            return found
 
     async def names(self, folder: str) -> list[str]:
         """Return the names of the objects in a folder, without it, in no order."""
         path = self.path(folder)
         with translated("list", path):
-            return [name async for name in self._names(path)]
+            names: list[str] = await self._in_thread(lambda: list(_names(self._store, path)))
+            return names
 
     async def remove(self, folder: str, names: Sequence[str]) -> None:
         """Remove objects of a folder durably; silent about those that are not there."""
         paths = [self.path(f"{folder}/{name}") for name in names]
         with translated("delete", self.path(folder)):
             try:
-                await self._store.delete_async(paths)
+                await self._in_thread(lambda: self._store.delete(paths))
             except (FileNotFoundError, NotImplementedError):  # some stop at the first that is not there
                 for path in paths:
                     await self._remove_one(path)
 
     async def _remove_one(self, path: str) -> None:
         try:
-            await self._store.delete_async(path)
+            await self._in_thread(lambda: self._store.delete(path))
         except FileNotFoundError:
             pass
 
@@ -104,7 +111,7 @@ class Bucket:
 
         path = self.path(name)
         try:
-            await self._store.put_async(path, body, mode="create", use_multipart=False)
+            await self._put(path, body, "create")
             return True
         except AlreadyExistsError:
             found = await self.get(name)
@@ -117,7 +124,7 @@ class Bucket:
         if not found.unchanged:
             return await self._overwrite(path, body)
         try:
-            await self._store.put_async(path, body, mode=found.unchanged, use_multipart=False)
+            await self._put(path, body, found.unchanged)
             return True
         except (PreconditionError, AlreadyExistsError, FileNotFoundError):
             return False
@@ -125,15 +132,25 @@ class Bucket:
             return await self._overwrite(path, body)
 
     async def _overwrite(self, path: str, body: bytes) -> bool:
-        await self._store.put_async(path, body, mode="overwrite", use_multipart=False)
+        await self._put(path, body, "overwrite")
         return True
 
-    async def _names(self, path: str) -> AsyncIterator[str]:
-        async for chunk in self._store.list(path, chunk_size=1000):
-            for meta in chunk:
-                folder, _, name = meta["path"].rpartition("/")
-                if folder == path:
-                    yield name
+    async def _put(self, path: str, body: bytes, mode: str | dict[str, str]) -> None:
+        await self._in_thread(lambda: self._store.put(path, body, mode=mode, use_multipart=False))
+
+
+def _read(store: ObjectStore, path: str) -> Found:
+    reading = store.get(path)
+    body = bytes(reading.bytes())
+    return Found(body, {key: reading.meta[key] for key in ("e_tag", "version") if reading.meta[key] is not None})
+
+
+def _names(store: ObjectStore, path: str) -> Iterator[str]:
+    for chunk in store.list(path, chunk_size=1000):
+        for meta in chunk:
+            folder, _, name = meta["path"].rpartition("/")
+            if folder == path:
+                yield name
 
 
 @contextmanager

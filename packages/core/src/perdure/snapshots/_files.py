@@ -9,17 +9,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeAlias
 from uuid import uuid4
 
 from perdure.errors import StoreUnavailable
-from perdure.snapshots._bucket import Bucket, ObjectStore, translated
-
-InThread: TypeAlias = Callable[[Callable[[], Any]], Awaitable[Any]]
-"""Runs a job in a thread and returns its result."""
+from perdure.snapshots._bucket import Bucket, InThread, ObjectStore, translated
 
 _PART = ".part"
 _LEFT_OVER = 3_600.0
@@ -30,9 +26,8 @@ class Files(Bucket):
     """The files under a prefix of a folder, which `store` shows to readers."""
 
     def __init__(self, store: ObjectStore, root: Path, prefix: str, in_thread: InThread) -> None:
-        super().__init__(store, prefix)
+        super().__init__(store, prefix, in_thread)
         self._root = root
-        self._in_thread = in_thread
 
     async def put(self, name: str, body: bytes) -> None:
         place = self.path(name)

@@ -21,11 +21,14 @@ from weakref import WeakValueDictionary
 from perdure.abc import MAX_KEY, Worker, check_key, check_prefix
 from perdure.errors import DamagedSnapshot, StoreClosed
 from perdure.snapshots._begun import Begun
-from perdure.snapshots._bucket import Bucket, ObjectStore
+from perdure.snapshots._bucket import Bucket, InThread, ObjectStore
 from perdure.snapshots._files import Files
 from perdure.snapshots._names import folder_of, name_of, number_of
 from perdure.snapshots._store import Snapshot, SnapshotStore
 from perdure.snapshots._wrapping import WrongObjectError, unwrap, wrap
+
+_THREADS = 16
+"""Requests that a store has to answer at a time."""
 
 _LARGE = 256 * 1024
 """Bytes whose checksum takes so long that a thread counts it."""
@@ -133,7 +136,7 @@ class ObjectSnapshots(SnapshotStore):
 
     def _in_thread(self, job: Callable[[], Any]) -> Awaitable[Any]:
         if self._worker is None:
-            self._worker = Worker("perdure-snapshots", lambda: None, lambda _: None, threads=4)
+            self._worker = Worker("perdure-snapshots", lambda: None, lambda _: None, threads=_THREADS)
         return self._worker.submit(lambda _: job())
 
     def _check(self, operation: str) -> None:
@@ -141,9 +144,9 @@ class ObjectSnapshots(SnapshotStore):
             raise StoreClosed(operation)
 
 
-def _bucket(store: ObjectStore, prefix: str, in_thread: Callable[[Callable[[], Any]], Awaitable[Any]]) -> Bucket:
+def _bucket(store: ObjectStore, prefix: str, in_thread: InThread) -> Bucket:
     from obstore.store import LocalStore
 
     if isinstance(store, LocalStore):
         return Files(store, Path(store.prefix or "/"), prefix, in_thread)
-    return Bucket(store, prefix)
+    return Bucket(store, prefix, in_thread)
