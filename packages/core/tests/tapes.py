@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any, ClassVar
 
 from perdure import ActorSystem, Backoff, Event, Full, Light, Message, PersistentActor, Restart
@@ -84,9 +83,8 @@ _codec = EventCodec("Tape", [Written])
 
 async def background(system: ActorSystem) -> None:
     """Return when nothing is being written in the background, such as a snapshot."""
-    stores = system._stores
-    while stores is not None and stores._background:
-        await asyncio.wait(stores._background)
+    if system._stores is not None:
+        await system._stores.settle()
 
 
 async def values(store: Backend, persistence_id: str = "Tape/a") -> list[int]:

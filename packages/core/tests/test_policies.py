@@ -199,6 +199,17 @@ async def test_what_becomes_of_snapshots_is_a_system_event(store: FaultyBackend)
     assert (failed.persistence_id, failed.sequence_number, str(failed.error)) == ("Tape/a", 2, "commit: down")
 
 
+async def test_a_snapshot_on_stop_is_a_system_event_too(store: FaultyBackend) -> None:
+    """Subscribers hear of what is written while the system closes."""
+    slow = SlowSnapshots()
+    async with ActorSystem(store=store, snapshots=slow) as system:
+        events = system.events()
+        await system.ref(taking(on_stop), "a").ask(Write((1,)))
+        asyncio.get_running_loop().call_later(0.01, slow.released.set)
+
+    assert [event.sequence_number async for event in events if isinstance(event, SnapshotSaved)] == [1]
+
+
 async def test_a_snapshot_that_failed_counts_for_nothing(store: FaultyBackend) -> None:
     """One is taken on stop, though one was begun of that event before."""
     async with ActorSystem(store=store) as system:

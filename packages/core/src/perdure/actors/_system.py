@@ -272,6 +272,7 @@ class ActorSystem:
             stops = [cell.over() for cell in self._cells.values() if cell.parent is None]
             if stops:
                 await asyncio.wait(stops)
+            await self._settle()
             await self._drain_sinks(deadline)
             await self.dispatcher.close()
         finally:
@@ -292,6 +293,9 @@ class ActorSystem:
 
     async def _open(self) -> None:
         """Open what the actors stand on; the floor above opens its store here."""
+
+    async def _settle(self) -> None:
+        """Finish what actors have left behind, while subscribers can still hear of it."""
 
     async def _close(self) -> None:
         """Close what the actors stood on."""

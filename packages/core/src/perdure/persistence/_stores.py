@@ -102,8 +102,12 @@ class Stores:
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 
-    async def close(self) -> None:
-        """Let everything that was begun be settled."""
+    async def settle(self) -> None:
+        """Return when nothing is written in the background."""
         while self._background:
             await asyncio.wait(self._background)
+
+    async def close(self) -> None:
+        """Let everything that was begun be settled."""
+        await self.settle()
         await self.journal.close()

@@ -212,6 +212,10 @@ class ActorSystem(actors.ActorSystem):
             self._events.publish,
         )
 
+    async def _settle(self) -> None:
+        if self._stores is not None:
+            await self._stores.settle()
+
     async def _close(self) -> None:
         if self._stores is None:
             return
