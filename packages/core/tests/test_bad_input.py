@@ -402,7 +402,7 @@ class TestCancellationAtEveryTurn:
 
                 async def scenario() -> None:
                     for written in ((1, 2), (3,), (4,)):
-                        await ref.ask(Write(written), timeout=0.02)
+                        await ref.ask(Write(written), timeout=1)
                         acknowledged.extend(written)
 
                 asker = asyncio.ensure_future(scenario())
