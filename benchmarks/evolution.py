@@ -62,7 +62,7 @@ async def tables(run: Run) -> AsyncIterator[Table]:
         record = EventCodec(_OWNER, [type(event)]).encode(event, 0)
         contenders[what] = _decodes(EventCodec(_OWNER, [Deposited], evolution=evolution).decode, record)
         contenders[_raw(what)] = _decodes(raw, record)
-    rates = await in_turns(contenders, run.pick(11, 2), run.pick(0.2, 0.02))
+    rates = await in_turns(contenders, run.pick(101, 5), run.pick(0.02, 0.01))
     medians = {name: rate.median for name, rate in rates.items()}
     rows = [_row(what, medians, rates[what].best) for what in cases]
     columns = ("records", "perdure", "best", "raw", "/ raw", "us each", "/ no upcasters")
