@@ -158,7 +158,7 @@ def test_a_rule_says_which_claims_it_cannot_do_without() -> None:
 
 def test_every_rule_is_a_sentence() -> None:
     """Each test of the contract says its rule in a docstring, and then which ids it covers."""
-    sentence = re.compile(r"[A-Z][^\n]*[^.\n]( \([^)]+\)\.|\.(\n\n +\([A-Z]+-[^)]+\)\n +)?)")
+    sentence = re.compile(r"[A-Z][^\n]*[^.\n]( \([^)]+\)\.|\.(\n\n *\([A-Z]+-[^)]+\)\n *)?)")
     tests = {name: getattr(rules, name) for name in dir(rules) if name.startswith("test_")}
 
     assert len(tests) > 100

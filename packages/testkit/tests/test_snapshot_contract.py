@@ -72,7 +72,7 @@ def test_only_what_is_broken_fails(failed: dict[str, set[str]]) -> None:
 
 def test_every_rule_is_a_sentence() -> None:
     """Each test of the contract says its rule in a docstring, and then which ids it covers."""
-    sentence = re.compile(r"[A-Z][^\n]*[^.\n]( \([^)]+\)\.|\.(\n\n +\([A-Z]+-[^)]+\)\n +)?)")
+    sentence = re.compile(r"[A-Z][^\n]*[^.\n]( \([^)]+\)\.|\.(\n\n *\([A-Z]+-[^)]+\)\n *)?)")
 
     rules = dict(rules_of(SnapshotContract))
 
