@@ -25,6 +25,7 @@ DOORS = [
     "perdure.persistence",
     "perdure.query",
     "perdure.snapshots",
+    "perdure_replication",
     "perdure_testkit",
 ]
 
@@ -147,6 +148,20 @@ def test_a_backend_imports_the_contract_and_the_errors_alone(package: str) -> No
     ]
 
     assert foreign == []
+
+
+def test_replication_stands_on_the_public_door() -> None:
+    """On what its users have, the contract and the errors: no floor of the core knows it, and it knows none."""
+    door = {"perdure", *(f"perdure.{name}" for name in perdure.__all__ if not inspect.ismodule(getattr(perdure, name)))}
+
+    inner = [
+        (path.name, name)
+        for path in sources(PACKAGES / "replication" / "src")
+        for name in imports(path)
+        if inside(name, "perdure") and not inside(name, "perdure.abc", "perdure.errors") and name not in door
+    ]
+
+    assert inner == []
 
 
 @pytest.mark.parametrize("package", sorted(path.name for path in PACKAGES.iterdir() if (path / "src").is_dir()))
