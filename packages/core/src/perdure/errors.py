@@ -25,6 +25,8 @@ PerdureError
 ├── EvolutionError            an actor's `Evolution` cannot be right: mend it
 ├── InvalidIdentifier         a name or an id that no store can hold: choose another
 ├── InvalidTag                an event's tags break a rule: nothing was stored
+├── KeyringError              a key, or where keys come from, cannot be right: the message never shows the key
+│   └── UnknownKey            the keyring has no such version: add it
 ├── PersistInProgress         two persists of one actor at once: pass all events to one
 ├── RecordTooLarge            over the limit: store a reference instead
 ├── StateUnknown              the state is re-read before the next message
@@ -340,6 +342,37 @@ class InvalidTag(PerdureError, ValueError):
 
     def __str__(self) -> str:
         return f"{self.persistence_id}: the tags of {self.manifest} cannot be stored: {self.reason}"
+
+
+class KeyringError(PerdureError, ValueError):
+    """A key, a keyring or a place that keys come from cannot be used. No part of a key is ever in an error."""
+
+    def __init__(self, what: str, reason: str) -> None:
+        super().__init__(what, reason)
+        self.what = what
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.reason}"
+
+
+class UnknownKey(KeyringError):
+    """The keyring has no key of this version, only of `versions`. What that key has sealed is not lost with it."""
+
+    def __init__(self, version: int, versions: tuple[int, ...]) -> None:
+        Exception.__init__(self, version, versions)
+        self.what = f"key {version}"
+        self.reason = "not in the keyring"
+        self.version = version
+        self.versions = versions
+
+    def __str__(self) -> str:
+        known = ", ".join(map(str, self.versions[-8:]))
+        earlier = "…, " if len(self.versions) > 8 else ""
+        return (
+            f"key {self.version} is not in the keyring, which has {earlier}{known}: "
+            f"add it to the source of the keyring and reload(), or add() it"
+        )
 
 
 class PersistInProgress(PerdureError):
