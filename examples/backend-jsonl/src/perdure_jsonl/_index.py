@@ -16,6 +16,7 @@ from perdure.abc import (
     Delete,
     DeleteRange,
     DeleteState,
+    HasKey,
     LastKey,
     Purge,
     PurgeState,
@@ -89,10 +90,15 @@ class Index:
         """Return the first expectation of a group that does not hold, and what is in its place."""
         for expectation in group.expectations:
             if isinstance(expectation, LastKey):
-                expected, actual = expectation.key, self.last(expectation.collection, expectation.prefix)
+                actual = self.last(expectation.collection, expectation.prefix)
+                holds = actual == expectation.key
+            elif isinstance(expectation, HasKey):
+                log, actual = self._log(expectation.collection, expectation.prefix), 0
+                holds = log is not None and expectation.key in log.places
             else:
-                expected, actual = expectation.version, self.state(expectation.state, expectation.prefix)[0]
-            if actual != expected:
+                actual, _ = self.state(expectation.state, expectation.prefix)
+                holds = actual == expectation.version
+            if not holds:
                 return Conflict(expectation, actual)
         return None
 

@@ -1,9 +1,10 @@
 """A commit as the scripts want it: one for each slice, and several in turn where one would hold a server up.
 
 A plan names each place once, as a key of the script. The groups are one flat list of numbers and keys, in MessagePack:
-how many expectations, then each one's place and what it expects; how many items the writes have, then these. Values
-follow as arguments, so that they are copied as little as can be. Keys of entries travel as text, for a number of Lua's
-holds 53 bits of their 63. Puts of one log whose keys ascend, as an actor's do, are one write.
+how many expectations, then each one's place and what it expects; how many items the writes have, then these. A place is
+expected to have this head, or this version; one with a minus sign to hold this key. Values follow as arguments, so that
+they are copied as little as can be. Keys of entries travel as text, for a number of Lua's holds 53 bits of their 63.
+Puts of one log whose keys ascend, as an actor's do, are one write.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from perdure.abc import (
     Delete,
     DeleteRange,
     DeleteState,
+    HasKey,
     LastKey,
     Purge,
     PurgeState,
@@ -74,6 +76,8 @@ class Plan:
             if type(expectation) is LastKey:
                 named = expectation.collection, expectation.prefix
                 steps += logs.get(named) or self._log(*named), str(expectation.key)
+            elif type(expectation) is HasKey:
+                steps += -self._log(expectation.collection, expectation.prefix), _there(expectation.key)
             else:
                 assert isinstance(expectation, StateVersion)
                 steps += self._state(expectation.state, expectation.prefix), str(expectation.version)
@@ -198,6 +202,11 @@ def _slice_of(group: WriteGroup, keys: Keys) -> int:
         reason = f"the group touches {places}, which lie in several of the store's {keys.slices} slices"
         raise StoreError("commit", f"{reason}, and it is atomic within one: use one prefix, or a store with slices=1")
     return slices.pop()
+
+
+def _there(key: int) -> str:
+    """Return a key as text. One that no log can have is 0, for the scripts compare digits."""
+    return str(key) if 1 <= key <= MAX_KEY else "0"
 
 
 def _prefixes(group: WriteGroup) -> Iterator[str]:

@@ -292,6 +292,11 @@ local kinds = {
   end,
 }
 
+local function has(place, key)
+  local _, found = find(KEYS[base + place], key)
+  return found
+end
+
 local conflicts = {}
 local function apply()
   local at, group = 1, 0
@@ -299,9 +304,10 @@ local function apply()
     local holds, first = true, at + 1
     at = first + 2 * plan[at]
     for expected = first, at - 1, 2 do
-      local actual = heads[plan[expected]]
-      if actual ~= plan[expected + 1] then
-        conflicts[#conflicts + 1] = {group, (expected - first) / 2, actual}
+      local place, wanted = plan[expected], plan[expected + 1]
+      local actual = heads[place] -- none with a minus sign: a key is asked for
+      if actual ~= wanted and (actual or not has(-place, wanted)) then
+        conflicts[#conflicts + 1] = {group, (expected - first) / 2, actual or '0'}
         holds = false
         break
       end

@@ -19,6 +19,7 @@ from perdure.abc import (
     Delete,
     DeleteRange,
     DeleteState,
+    HasKey,
     LastKey,
     Purge,
     PurgeState,
@@ -74,6 +75,10 @@ class Plan:
             if isinstance(expectation, LastKey):
                 actual = self._heads.log(expectation.collection, expectation.prefix).head
                 expected = expectation.key
+            elif isinstance(expectation, HasKey):
+                if self._has(expectation):
+                    continue
+                return Conflict(expectation, 0)
             else:
                 actual = self._heads.state(expectation.state, expectation.prefix).version
                 expected = expectation.version
@@ -85,6 +90,10 @@ class Plan:
             else:
                 self._change(write)
         return None
+
+    def _has(self, expectation: HasKey) -> bool:
+        log, key = self._heads.log(expectation.collection, expectation.prefix), expectation.key
+        return 1 <= key <= log.head and self._heads.position(log, key) != 0
 
     def _put(self, put: Put) -> None:
         key, value = put.key, put.value

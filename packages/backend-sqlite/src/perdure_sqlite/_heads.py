@@ -8,7 +8,7 @@ from typing import Any, ClassVar, TypeAlias
 
 import msgspec
 
-from perdure.abc import DeleteState, LastKey, PurgeState, PutState, StateVersion, Write, WriteGroup
+from perdure.abc import DeleteState, Expectation, PurgeState, PutState, StateVersion, Write, WriteGroup
 
 Place: TypeAlias = tuple[str, str]
 """A collection or a state by name, and a prefix."""
@@ -67,7 +67,7 @@ class Heads:
             for prefix, version in _ask(connection, _VERSIONS.format(name=name), prefixes):
                 self.versions[name, prefix] = version
 
-    def forget(self, item: Write | LastKey | StateVersion) -> None:
+    def forget(self, item: Write) -> None:
         """Drop what is known of the place that a write has changed."""
         is_state, where = place(item)
         if is_state:
@@ -76,7 +76,7 @@ class Heads:
             self.logs.pop(where, None)
 
 
-def place(item: Write | LastKey | StateVersion) -> tuple[bool, Place]:
+def place(item: Write | Expectation) -> tuple[bool, Place]:
     """Return whether an item is about a state, and where."""
     if isinstance(item, PutState | DeleteState | PurgeState | StateVersion):
         return True, (item.state, item.prefix)

@@ -1,9 +1,9 @@
 """A batch of groups, worked out before anything is written.
 
-A plan exists for groups that append (a key above the head), put states, and remove ranges below a head, which is
-nearly all that a journal does. Then writes to different tables commute, and so do removals and the appends above
-them: each table takes one statement for all the groups. A group in conflict leaves no trace in the plan, so no group
-ever has to be rolled back.
+A plan exists for groups that expect heads and versions, append (a key above the head), put states, and remove ranges
+below a head, which is nearly all that a journal does. Then writes to different tables commute, and so do removals and
+the appends above them: each table takes one statement for all the groups. A group in conflict leaves no trace in the
+plan, so no group ever has to be rolled back.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Sequence
 
-from perdure.abc import Conflict, DeleteRange, LastKey, Put, PutState, Write, WriteGroup
+from perdure.abc import Conflict, DeleteRange, HasKey, LastKey, Put, PutState, Write, WriteGroup
 from perdure_sqlite import _sql as sql
 from perdure_sqlite._errors import too_large
 from perdure_sqlite._heads import Head, Heads, Place
@@ -34,7 +34,7 @@ class Plan:
 
     @classmethod
     def of(cls, groups: Sequence[WriteGroup], heads: Heads, max_value_bytes: int) -> Plan | None:
-        """Return the plan of these groups, or None when a head is not known or a write is not of the usual kinds."""
+        """Return the plan of these groups, or None when a head is not known or something in them is not usual."""
         plan = cls(heads, max_value_bytes)
         try:
             for group in groups:
@@ -80,6 +80,8 @@ class Plan:
             if isinstance(expectation, LastKey):
                 _, actual = self._head((expectation.collection, expectation.prefix))
                 expected = expectation.key
+            elif isinstance(expectation, HasKey):
+                raise _Unusual
             else:
                 actual = self._version((expectation.state, expectation.prefix))
                 expected = expectation.version
@@ -135,4 +137,4 @@ class Plan:
 
 
 class _Unusual(Exception):
-    """A write that has to be applied by itself."""
+    """A write that has to be applied by itself, or an expectation that takes a look into the store."""

@@ -1,15 +1,17 @@
-"""Writes applied one by one, in the transaction under way: the unusual kinds, and the usual ones among them."""
+"""Groups taken one by one, in the transaction under way: the unusual kinds, and the usual ones among them."""
 
 from __future__ import annotations
 
 import sqlite3
 
 from perdure.abc import (
+    MAX_KEY,
     Conflict,
     Delete,
     DeleteRange,
     DeleteState,
     Expectation,
+    HasKey,
     LastKey,
     Purge,
     PurgeState,
@@ -22,8 +24,11 @@ from perdure.abc import (
 from perdure_sqlite._heads import Heads
 
 
-def unmet(expectation: Expectation, heads: Heads) -> Conflict | None:
-    """Return the conflict of an expectation with what is known to be in the store."""
+def unmet(connection: sqlite3.Connection, expectation: Expectation, heads: Heads) -> Conflict | None:
+    """Return the conflict of an expectation with what is in the store, of which the heads are known."""
+    if isinstance(expectation, HasKey):
+        there = _has(connection, expectation.collection, expectation.prefix, expectation.key)
+        return None if there else Conflict(expectation, 0)
     if isinstance(expectation, LastKey):
         _, actual = heads.logs[expectation.collection, expectation.prefix]
         expected = expectation.key
@@ -69,6 +74,13 @@ def _prefix_id(connection: sqlite3.Connection, collection: str, prefix: str) -> 
     connection.execute("INSERT OR IGNORE INTO prefixes (collection, prefix) VALUES (?, ?)", names)
     [number] = connection.execute(f"SELECT {_ID}", names).fetchone()
     return int(number)
+
+
+def _has(connection: sqlite3.Connection, collection: str, prefix: str, key: int) -> bool:
+    if not 1 <= key <= MAX_KEY:
+        return False
+    statement = f"SELECT 1 FROM collection_{collection} WHERE prefix = {_ID} AND key = ?"
+    return connection.execute(statement, (collection, prefix, key)).fetchone() is not None
 
 
 def _remove(connection: sqlite3.Connection, collection: str, prefix: str, start: int, stop: int) -> None:

@@ -7,6 +7,9 @@ stand on this alone, so a backend that keeps these few promises has every featur
 
 Why the head of a log is its last key: compaction keeps the last event, so the expectation `LastKey(n)` refuses
 every stale writer, in every backend, with no second record.
+
+Why a key can be expected to be there: what rewrites old entries in place (a sweep that seals them anew) goes on beside
+compaction, and a put alone would bring back what was removed since it was read. `HasKey` makes the put a replacement.
 """
 
 from __future__ import annotations
@@ -35,6 +38,7 @@ __all__ = [
     "Expectation",
     "FeedPage",
     "FeedRecord",
+    "HasKey",
     "LastKey",
     "MachineProfile",
     "MachineSpec",
@@ -127,6 +131,14 @@ class LastKey(msgspec.Struct, frozen=True, gc=False):
     key: int
 
 
+class HasKey(msgspec.Struct, frozen=True, gc=False):
+    """Expect that something is stored under this key. A put that expects it replaces, and never brings back."""
+
+    collection: str
+    prefix: str
+    key: int
+
+
 class StateVersion(msgspec.Struct, frozen=True, gc=False):
     """Expect a state to have this version; 0 expects that it was never put."""
 
@@ -136,7 +148,7 @@ class StateVersion(msgspec.Struct, frozen=True, gc=False):
 
 
 Write: TypeAlias = Put | Delete | DeleteRange | Purge | PutState | DeleteState | PurgeState
-Expectation: TypeAlias = LastKey | StateVersion
+Expectation: TypeAlias = LastKey | HasKey | StateVersion
 
 
 class WriteGroup(msgspec.Struct, frozen=True, gc=False):
@@ -147,7 +159,10 @@ class WriteGroup(msgspec.Struct, frozen=True, gc=False):
 
 
 class Conflict(NamedTuple):
-    """A group's first expectation that failed, and the key or version found in its place. The group changed nothing."""
+    """A group's first expectation that failed, and the key or version found in its place. The group changed nothing.
+
+    In place of a key that is not there (`HasKey`), 0 is found.
+    """
 
     expectation: Expectation
     actual: int
@@ -215,8 +230,8 @@ class Backend(ABC):
     def commit(self, groups: Sequence[WriteGroup]) -> Awaitable[Sequence[Conflict | None]]:
         """Apply each group whose expectations hold, in order, and make all of them durable.
 
-        A group sees what the groups before it have written. The result has one place a group: None where it was
-        applied, a `Conflict` where it was not. When this returns, all that was applied survives what `durability`
+        A group sees what the groups before it have written and removed. The result has one place a group: None where it
+        was applied, a `Conflict` where it was not. When this returns, all that was applied survives what `durability`
         says. Raises `OutcomeUnknown` when some groups may have been written; any other error means that none was. A
         driver that sends a commit again returns the outcome of the first, or raises `OutcomeUnknown`: the conflict with
         its own write would be taken for somebody else's.

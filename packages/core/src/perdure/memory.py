@@ -24,6 +24,7 @@ from perdure.abc import (
     Expectation,
     FeedPage,
     FeedRecord,
+    HasKey,
     LastKey,
     MachineSpec,
     Page,
@@ -31,7 +32,6 @@ from perdure.abc import (
     PurgeState,
     Put,
     PutState,
-    StateVersion,
     Write,
     WriteGroup,
 )
@@ -71,10 +71,23 @@ class _Store:
         log = self.log(collection, prefix)
         return 0 if log is None else log.keys[-1]
 
-    def actual(self, expectation: Expectation) -> int:
+    def has(self, collection: str, prefix: str, key: int) -> bool:
+        log = self.log(collection, prefix)
+        return log is not None and key in log.values
+
+    def version(self, state: str, prefix: str) -> int:
+        return self.states.get((state, prefix), (0, None))[0]
+
+    def unmet(self, expectation: Expectation) -> Conflict | None:
+        """Return the conflict of an expectation with what is stored."""
         if isinstance(expectation, LastKey):
-            return self.last(expectation.collection, expectation.prefix)
-        return self.states.get((expectation.state, expectation.prefix), (0, None))[0]
+            actual = self.last(expectation.collection, expectation.prefix)
+            return None if actual == expectation.key else Conflict(expectation, actual)
+        if isinstance(expectation, HasKey):
+            there = self.has(expectation.collection, expectation.prefix, expectation.key)
+            return None if there else Conflict(expectation, 0)
+        actual = self.version(expectation.state, expectation.prefix)
+        return None if actual == expectation.version else Conflict(expectation, actual)
 
     def put(self, collection: str, prefix: str, key: int, value: bytes) -> None:
         log = self.log(collection, prefix)
@@ -115,7 +128,7 @@ class _Store:
             case Purge(collection, prefix):
                 self.delete(collection, prefix, 0, self.last(collection, prefix) + 1)
             case PutState(state, prefix, value):
-                self.states[state, prefix] = (self.actual(StateVersion(state, prefix, 0)) + 1, value)
+                self.states[state, prefix] = (self.version(state, prefix) + 1, value)
             case DeleteState(state, prefix):
                 version, old = self.states.get((state, prefix), (0, None))
                 if old is not None:
@@ -190,10 +203,8 @@ class MemoryBackend(Backend):
 
     def _apply(self, group: WriteGroup) -> Conflict | None:
         for expectation in group.expectations:
-            actual = self._store.actual(expectation)
-            expected = expectation.key if isinstance(expectation, LastKey) else expectation.version
-            if actual != expected:
-                return Conflict(expectation, actual)
+            if (conflict := self._store.unmet(expectation)) is not None:
+                return conflict
         for write in group.writes:
             self._store.apply(write)
         return None
