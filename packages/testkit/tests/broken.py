@@ -7,7 +7,8 @@ import asyncio
 import threading
 import unicodedata
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 from uuid import uuid4
@@ -15,7 +16,19 @@ from uuid import uuid4
 import pytest
 import pytest_asyncio
 
-from perdure.abc import Backend, Conflict, DeleteRange, Expectation, FeedPage, LastKey, Page, Purge, Put, WriteGroup
+from perdure.abc import (
+    Backend,
+    Conflict,
+    DeleteRange,
+    Expectation,
+    FeedPage,
+    HasKey,
+    LastKey,
+    Page,
+    Purge,
+    Put,
+    WriteGroup,
+)
 from perdure.memory import MemoryBackend
 from perdure_testkit import BackendContract, Reopen
 from perdure_testkit._contract._claims import claims_of
@@ -115,6 +128,79 @@ class TestForkingOpeners(Broken):
                 elif hasattr(write, "collection"):
                     self._heads.pop((write.collection, write.prefix), None)
             return outcome
+
+
+class TestResurrecting(Broken):
+    """Asks for no key that a group expects."""
+
+    __test__ = True
+
+    class kind(MemoryBackend):
+        async def commit(self, groups: Sequence[WriteGroup]) -> Outcomes:
+            return await super().commit([self._careless(group) for group in groups])
+
+        def _careless(self, group: WriteGroup) -> WriteGroup:
+            others = [each for each in group.expectations if not isinstance(each, HasKey)]
+            return WriteGroup(group.writes, tuple(others))
+
+
+class TestLookingBeforeTheCommit(Broken):
+    """Looks for the keys that groups expect before the first of them is applied."""
+
+    __test__ = True
+
+    class kind(MemoryBackend):
+        async def commit(self, groups: Sequence[WriteGroup]) -> Outcomes:
+            has = self._store.has
+            before = {
+                each: has(each.collection, each.prefix, each.key)
+                for group in groups
+                for each in group.expectations
+                if isinstance(each, HasKey)
+            }
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(self._store, "has", lambda *place: before[HasKey(*place)])
+                return await super().commit(groups)
+
+
+class TestTrustingTheHead(Broken):
+    """Takes every key up to the head of a log for one that is there."""
+
+    __test__ = True
+
+    class kind(MemoryBackend):
+        async def commit(self, groups: Sequence[WriteGroup]) -> Outcomes:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(self._store, "has", self._below_the_head)
+                return await super().commit(groups)
+
+        def _below_the_head(self, collection: str, prefix: str, key: int) -> bool:
+            return 1 <= key <= self._store.last(collection, prefix)
+
+
+class TestRememberingKeys(Broken):
+    """Trusts that the keys which it has found are there, though others remove them."""
+
+    __test__ = True
+
+    class kind(MemoryBackend):
+        def __init__(self, name: str) -> None:
+            super().__init__(name)
+            self._found: set[tuple[str, str, int]] = set()
+
+        async def commit(self, groups: Sequence[WriteGroup]) -> Outcomes:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(self._store, "has", partial(self._recalls, self._store.has))
+                outcomes = await super().commit(groups)
+            if any(not isinstance(write, Put) for group in groups for write in group.writes):
+                self._found.clear()
+            return outcomes
+
+        def _recalls(self, has: Callable[..., bool], collection: str, prefix: str, key: int) -> bool:
+            place = collection, prefix, key
+            if place not in self._found and has(*place):
+                self._found.add(place)
+            return place in self._found
 
 
 class TestReordering(Broken):

@@ -15,6 +15,7 @@ from perdure.abc import (
     DeleteRange,
     DeleteState,
     Expectation,
+    HasKey,
     LastKey,
     Purge,
     PurgeState,
@@ -78,9 +79,13 @@ async def _group(random: Random, reference: MemoryBackend) -> WriteGroup:
 
 async def _expectation(random: Random, reference: MemoryBackend) -> Expectation:
     prefix, off = random.choice(_PREFIXES), random.choice((0, 0, 0, 0, 1))
-    if random.random() < 0.6:
-        collection = random.choice(_COLLECTIONS)
+    [kind] = random.choices((LastKey, HasKey, StateVersion), weights=(4, 3, 3))
+    collection = random.choice(_COLLECTIONS)
+    if kind is LastKey:
         return LastKey(collection, prefix, await reference.last(collection, prefix) + off)
+    if kind is HasKey:
+        keys = [key for key, _ in await _all_entries(reference, collection, prefix)]
+        return HasKey(collection, prefix, random.choice(keys or [1]) + off)
     state = random.choice(_STATES)
     return StateVersion(state, prefix, (await reference.read_state(state, prefix))[0] + off)
 
