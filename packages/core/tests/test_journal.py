@@ -167,7 +167,9 @@ class TestRecords:
         with pytest.raises(RecordError, match="format version 2, unknown to this version of perdure"):
             EventCodec("Robot", [Fact]).decode(b"\x02" + record[1:])
 
-    @pytest.mark.parametrize(("flags", "reason"), [(1, "is no perdure record"), (2, "flags 0x02"), (3, "flags 0x03")])
+    @pytest.mark.parametrize(
+        ("flags", "reason"), [(1, "is no perdure record"), (2, "is sealed"), (3, "is sealed"), (4, "flags 0x04")]
+    )
     def test_a_plain_record_with_other_flags_is_refused(self, flags: int, reason: str) -> None:
         """A compressed or sealed record is never taken for a plain one, nor a plain one for such."""
         record = EventCodec("Robot", [Fact]).encode(Stopped(), 1)

@@ -116,7 +116,6 @@ def test_all_errors_are_in_the_tree_of_their_module() -> None:
         (
             "security",
             [
-                "perdure.abc",
                 "perdure.actors",
                 "perdure.evolution",
                 "perdure.journal",

@@ -18,6 +18,7 @@ from perdure.query import FeedEvent, Query, Stream, Tags
 from perdure.query._feed import FeedStream
 from perdure.query._stored import Stored, Types
 from perdure.query._stream import Source
+from perdure.security import Vault
 
 from .tapes import PureTape, Written, append
 
@@ -34,7 +35,7 @@ class Splitting(Types):
     """Makes as many events of a record as its value says, as upcasters may."""
 
     def __init__(self) -> None:
-        super().__init__([])
+        super().__init__([], Vault(MemoryBackend(), None))
         self._codec_of_all = EventCodec("Tape", [Written])
 
     def events(self, stored: Stored) -> Sequence[Any]:
@@ -53,6 +54,7 @@ class World:
         self._heads = dict.fromkeys("abc", 0)
         self._firsts = dict.fromkeys("abc", 1)
         self._codec = EventCodec("Tape", [Written])
+        self._source = Source(self.store, SystemClock(), Commits(), 1.0, Vault(self.store, None))
 
     async def append(self, name: str, sizes: Sequence[int], tagged: bool) -> None:
         puts = []
@@ -94,7 +96,7 @@ class World:
         return [item for item in items if item[:2] not in self.rewritten]
 
     def stream(self, tags: Tags, after: str | None = None) -> Stream[FeedEvent]:
-        return FeedStream(Source(self.store, SystemClock(), Commits(), 1.0), Splitting(), tags, after, live=False)
+        return FeedStream(self._source, Splitting(), tags, after, live=False)
 
     def _put(self, name: str, number: int, size: int, tagged: bool) -> Put:
         return Put(EVENTS, name, number, self._codec.encode(Written(size), 0, metadata_of(["tag"] if tagged else [])))

@@ -37,6 +37,7 @@ from perdure.persistence import (
     SnapshotSaved,
     replay,
 )
+from perdure.security import Keyring, Sealing
 from perdure.snapshots import every, every_n_bytes, every_n_events, never, on_stop
 
 __all__ = [
@@ -54,6 +55,7 @@ __all__ = [
     "Evolution",
     "Fixed",
     "Full",
+    "Keyring",
     "Light",
     "MachineProfile",
     "MachineSpec",
@@ -67,6 +69,7 @@ __all__ = [
     "Replayed",
     "Restart",
     "Resume",
+    "Sealing",
     "SnapshotFailed",
     "SnapshotSaved",
     "Stop",

@@ -10,6 +10,7 @@ PerdureError
 │   ├── NoRoutee              a router has no live actor left: add one
 │   ├── Overflowed            a subscriber is too slow for its buffer
 │   ├── Rejected              raise it to refuse a message: the asker gets it, nothing restarts
+│   │   └── SubjectForgotten  what concerns a forgotten subject can neither be read nor added to
 │   ├── StartTimeout          an actor did not start in time
 │   ├── StashFull             an actor puts too many messages aside
 │   ├── SystemCrashed         an actor without a parent escalated, or the system was told to crash
@@ -18,7 +19,16 @@ PerdureError
 ├── ConflictError             another writer was first: reload and decide again
 │   └── StaleRevision         the caller expected another revision; it is `Rejected` too: the asker alone gets it
 ├── CorruptionError           a stored record cannot be trusted: restore it
-│   └── DamagedSnapshot       a snapshot cannot be trusted: older ones may be, and the events are
+│   ├── DamagedSnapshot       a snapshot cannot be trusted: older ones may be, and the events are
+│   ├── ChainBroken           a log is not the one that its chain, or an anchor, tells of
+│   │   └── TailCut           a log ends before its anchored head
+│   └── SealError             a sealed record cannot be opened, or one is not sealed
+│       ├── KeyMissing        its key is not in the keyring: add it
+│       ├── WrongKey          the keyring has another key of this version: load the right one
+│       ├── SubjectKeyMissing its subject has no key in this store: restore the keys of subjects
+│       ├── PlaintextRefused  a record that is not sealed, where all have to be
+│       ├── RecordMoved       a record that was sealed for another place
+│       └── RecordAltered     a record that is not as it was sealed
 ├── EventsNeeded              events that no snapshot covers are to be removed: save one first
 ├── EventsRemoved             a log that is followed does not reach back so far: begin later
 ├── EventTypeError            an actor persists or meets an event type that it does not declare
@@ -29,6 +39,7 @@ PerdureError
 │   └── UnknownKey            the keyring has no such version: add it
 ├── PersistInProgress         two persists of one actor at once: pass all events to one
 ├── RecordTooLarge            over the limit: store a reference instead
+├── SealedStore               a store and the sealing it is used with do not agree
 ├── StateUnknown              the state is re-read before the next message
 ├── UpcastError               a stored version cannot be made a current one: mend its upcaster
 ├── BackendError
@@ -261,6 +272,100 @@ class DamagedSnapshot(CorruptionError):
     """What is stored for a snapshot is not what was saved. Those with lesser sequence numbers may be whole."""
 
 
+class ChainBroken(CorruptionError):
+    """A log is not the one of which its chain, or an anchor, tells: records were removed, put in, or exchanged."""
+
+
+class TailCut(ChainBroken):
+    """A log ends before its anchored head."""
+
+    def __init__(self, persistence_id: str, sequence_number: int, anchored: int) -> None:
+        Exception.__init__(self, persistence_id, sequence_number, anchored)
+        self.persistence_id = persistence_id
+        self.sequence_number = sequence_number
+        self.anchored = anchored
+        self.reason = f"the log ends here, and an anchor has known it up to {anchored}: its tail was cut off"
+        self.number = "sequence number"
+
+
+class SealError(CorruptionError):
+    """A sealed record cannot be opened, or one is not sealed that has to be. No content of it is ever in the text."""
+
+    def __init__(self, persistence_id: str, sequence_number: int, reason: str) -> None:
+        super().__init__(persistence_id, sequence_number, reason)
+        self.args = (persistence_id, sequence_number, reason)
+
+
+class KeyMissing(SealError):
+    """The key of a record is not in the keyring."""
+
+    def __init__(self, persistence_id: str, sequence_number: int, version: int, versions: tuple[int, ...]) -> None:
+        has = f"has {', '.join(map(str, versions))}"
+        super().__init__(
+            persistence_id,
+            sequence_number,
+            f"it is sealed with key version {version}, and the keyring {has}: add that key to the keyring",
+        )
+        self.args = (persistence_id, sequence_number, version, versions)
+        self.version = version
+        self.versions = versions
+
+
+class WrongKey(SealError):
+    """The keyring has another key under the version that a record was sealed with; both are told by fingerprints."""
+
+    def __init__(self, persistence_id: str, sequence_number: int, version: int, sealed: str, loaded: str) -> None:
+        which = f"version {version} of the keyring" if version else "its subject's key"
+        super().__init__(
+            persistence_id,
+            sequence_number,
+            f"it is sealed with a key of the fingerprint {sealed}, and {which} has {loaded}: load the right one",
+        )
+        self.args = (persistence_id, sequence_number, version, sealed, loaded)
+        self.version = version
+        self.sealed = sealed
+        self.loaded = loaded
+
+
+class SubjectKeyMissing(SealError):
+    """A record is sealed with the key of a subject, and the store has none for it, not even that it was forgotten."""
+
+    def __init__(self, persistence_id: str, sequence_number: int) -> None:
+        super().__init__(
+            persistence_id,
+            sequence_number,
+            "it is sealed with its subject's key, which is not in the store: restore the collection subject_keys",
+        )
+        self.args = (persistence_id, sequence_number)
+
+
+class PlaintextRefused(SealError):
+    """A record is not sealed, where all have to be: it was not stored by this system, or before it sealed."""
+
+    def __init__(self, persistence_id: str, sequence_number: int) -> None:
+        super().__init__(
+            persistence_id,
+            sequence_number,
+            "it is not sealed, so anybody may have written it; if it is from before the store was sealed, "
+            "set plaintext_until and reseal the store",
+        )
+        self.args = (persistence_id, sequence_number)
+
+
+class RecordMoved(SealError):
+    """A record was sealed for another persistence id, sequence number or collection than it stands under."""
+
+    def __init__(self, persistence_id: str, sequence_number: int) -> None:
+        super().__init__(
+            persistence_id, sequence_number, "it was sealed for another place, and moved or copied here: restore it"
+        )
+        self.args = (persistence_id, sequence_number)
+
+
+class RecordAltered(SealError):
+    """A record, or its header, is not as it was sealed."""
+
+
 class EventsNeeded(PerdureError):
     """The events up to `to` are to be removed, and the actor could be recovered without those up to `covered` only."""
 
@@ -403,6 +508,17 @@ class RecordTooLarge(PerdureError, ValueError):
         )
 
 
+class SealedStore(PerdureError):
+    """A store and the sealing with which it is used do not agree. Nothing was written."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"the store is sealed: {self.reason}"
+
+
 class StateUnknown(PerdureError):
     """The state in memory cannot be trusted after a failed persist; it is re-read before the next message."""
 
@@ -414,6 +530,17 @@ class StateUnknown(PerdureError):
         return (
             f"{self.persistence_id}: the state is unknown after a failed persist and is re-read before the next message"
         )
+
+
+class SubjectForgotten(Rejected):
+    """The key of a subject was destroyed: what is stored of it cannot be read, by anybody, and nothing is added."""
+
+    def __init__(self, persistence_id: str) -> None:
+        super().__init__(persistence_id)
+        self.persistence_id = persistence_id
+
+    def __str__(self) -> str:
+        return f"{self.persistence_id}: its subject was forgotten, so what is stored of it can never be read again"
 
 
 class UpcastError(PerdureError):

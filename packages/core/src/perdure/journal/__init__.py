@@ -10,7 +10,7 @@ from perdure.journal._payload import is_model
 from perdure.journal._record import Format, RecordError, compressed, timestamp_of
 from perdure.journal._revision import Revision, RevisionCodec
 from perdure.journal._states import StateCodec
-from perdure.journal._tags import metadata_of, tags_of
+from perdure.journal._tags import hidden_id_of, metadata_of, tags_of
 
 __all__ = [
     "EVENTS",
@@ -32,6 +32,7 @@ __all__ = [
     "consecutive",
     "decompress",
     "event",
+    "hidden_id_of",
     "is_event_type",
     "is_model",
     "metadata_of",

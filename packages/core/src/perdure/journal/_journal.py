@@ -13,6 +13,7 @@ from perdure.abc import MAX_KEY, Backend, Conflict, DeleteRange, Entry, LastKey,
 from perdure.errors import CorruptionError, EventsRemoved
 from perdure.journal._commit import CommitQueue
 from perdure.journal._pages import pages
+from perdure.security import MOST_OVERHEAD
 
 EVENTS = "events"
 
@@ -22,7 +23,7 @@ class Journal:
 
     def __init__(self, backend: Backend, *, max_record_bytes: int = 16 * 1024 * 1024) -> None:
         self.backend = backend
-        self.max_record_bytes = min(max_record_bytes, backend.max_value_bytes)
+        self.max_record_bytes = min(max_record_bytes, backend.max_value_bytes - MOST_OVERHEAD)
         self._queue = CommitQueue(backend)
         self.commits = self._queue.commits
         self._unsettled: set[str] = set()

@@ -3,7 +3,7 @@
 MessagePack, the default::
 
     byte 0      format version, 1
-    byte 1      flags: 1 compressed, 2 sealed; the latter is reserved, and refused by this version
+    byte 1      flags: 1 compressed, 2 sealed, for which see `perdure.security`
     bytes 2-5   CRC-32 (zlib) of all that follows, big-endian
     bytes 6-    a MessagePack array: manifest, schema version, timestamp, payload, metadata or nil
 
@@ -177,4 +177,6 @@ def _why_unknown(data: bytes) -> str:
         return f"the record has {len(data)} bytes, fewer than its header"
     if data[0] != _HEADER[0]:
         return f"the record has format version {data[0]}, unknown to this version of perdure, or is damaged"
+    if data[1] & 2:
+        return "the record is sealed, and there are no keys: give the system, or what reads its store, sealing=…"
     return f"the record has flags {data[1]:#04x}, unknown to this version of perdure, or is damaged"

@@ -11,7 +11,7 @@ from typing import Generic, NamedTuple, TypeVar
 from perdure.errors import EventTypeError
 from perdure.evolution import Evolution
 from perdure.journal._record import ENCODERS, Format, RecordError, decode
-from perdure.journal._states import StateCodec
+from perdure.journal._states import StateCodec, numbered
 
 S = TypeVar("S")
 
@@ -41,22 +41,23 @@ class RevisionCodec(Generic[S]):
         """The codec of what the revisions hold."""
         return self._states
 
-    def encode(self, state: S, number: int, timestamp: int) -> tuple[bytes, S]:
-        """Return the record of a state, and the state as it will be read.
+    def encode(self, state: S, number: int, timestamp: int, hidden_id: str | None = None) -> tuple[bytes, S]:
+        """Return the record of a state, and the state as it will be read. It holds the id that a store hides.
 
         Raises `EventTypeError` for one that cannot be encoded, and one that could not be read back: it would be
         acknowledged, and lost with the next recovery, for there is nothing else to recover from.
         """
-        record = self._states.encode(state, number, timestamp)
+        record = self._states.encode(state, number, timestamp, hidden_id)
         try:
             read_back, _ = self._states.decode(record)
         except RecordError as error:
             raise EventTypeError(f"{self._owner}: its state could not be read back: {error}") from error
         return record, read_back
 
-    def tombstone(self, number: int, timestamp: int) -> bytes:
+    def tombstone(self, number: int, timestamp: int, hidden_id: str | None = None) -> bytes:
         """Return the record that says that there is no state."""
-        return self._encode(self._states.manifest, 1, timestamp, None, {"sequence_number": number, "deleted": True})
+        metadata = numbered(number, hidden_id) | {"deleted": True}
+        return self._encode(self._states.manifest, 1, timestamp, None, metadata)
 
     def timestamp_if_own(self, data: bytes) -> int | None:
         """Return when a record was made, None if it is of another actor type. Raises `RecordError`."""

@@ -5,7 +5,7 @@ The record of a state has the actor type's name, and in its metadata the sequenc
 
 from __future__ import annotations
 
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
@@ -13,6 +13,7 @@ from perdure.errors import EventTypeError, UpcastError
 from perdure.evolution import Document, Evolution, Lineage
 from perdure.journal._payload import Decode, encoded, payload_decoder, payload_encoder, plain
 from perdure.journal._record import ENCODERS, Format, Record, RecordError, decode
+from perdure.journal._tags import metadata_of
 
 S = TypeVar("S")
 
@@ -60,17 +61,17 @@ class StateCodec(Generic[S]):
         """What the actor says of older states."""
         return self._lineage
 
-    def encode(self, state: S, sequence_number: int, timestamp: int) -> bytes:
-        """Return the record of a state.
+    def encode(self, state: S, sequence_number: int, timestamp: int, hidden_id: str | None = None) -> bytes:
+        """Return the record of a state. It holds the id that a store hides.
 
         Raises `EventTypeError` when it cannot be encoded, or would come back changed from the older version in which it
         is to be written.
         """
-        return self.record(self.capture(state), sequence_number, timestamp)
+        return self.record(self.capture(state), sequence_number, timestamp, hidden_id)
 
-    def record(self, captured: Captured, sequence_number: int, timestamp: int) -> bytes:
+    def record(self, captured: Captured, sequence_number: int, timestamp: int, hidden_id: str | None = None) -> bytes:
         """Return the record of a state that was captured. May be called in any thread."""
-        metadata = {"sequence_number": sequence_number}
+        metadata = numbered(sequence_number, hidden_id)
         return self._encode(captured.manifest, captured.version, timestamp, msgspec.Raw(captured.payload), metadata)
 
     def capture(self, state: S) -> Captured:
@@ -142,3 +143,9 @@ class StateCodec(Generic[S]):
         if back != state and self._encode_payload(back) != payload:
             raise EventTypeError(f"{what}: it would come back as {back!r}, and is {state!r}")
         return older
+
+
+def numbered(sequence_number: int, hidden_id: str | None) -> dict[str, Any]:
+    """Return the metadata of a record that covers a sequence number."""
+    metadata: dict[str, Any] = metadata_of((), hidden_id) or {}
+    return {"sequence_number": sequence_number, **metadata}

@@ -13,11 +13,14 @@ MAX_TAG = 255
 """So many characters a tag may have."""
 
 _KEY = "tags"
+_ID = "persistence_id"
 _FORBIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # controls, and halves of surrogate pairs
 
 
-def metadata_of(tags: object) -> dict[str, Any] | None:
-    """Return the metadata of a record with these tags, in their order, each once; None for no tags.
+def metadata_of(tags: object, hidden_id: str | None = None) -> dict[str, Any] | None:
+    """Return the metadata of a record with these tags, in their order, each once, and the id that a store hides.
+
+    Returns None where there is none of either.
 
     Raises `ValueError` for what is no iterable of texts, for a tag that breaks a rule, and for too many of them.
     """
@@ -26,12 +29,20 @@ def metadata_of(tags: object) -> dict[str, Any] | None:
     distinct = list(dict.fromkeys(check_tag(tag) for tag in tags))
     if len(distinct) > MAX_TAGS:
         raise ValueError(f"{len(distinct)} tags are over the {MAX_TAGS} of an event: tag what you look events up by")
-    return {_KEY: distinct} if distinct else None
+    metadata: dict[str, Any] = {_KEY: distinct} if distinct else {}
+    if hidden_id is not None:
+        metadata[_ID] = hidden_id
+    return metadata or None
 
 
 def tags_of(metadata: dict[str, Any] | None) -> tuple[str, ...]:
     """Return the tags in a record's metadata. They are not checked: what is stored can be read."""
     return tuple(metadata.get(_KEY, ())) if metadata is not None else ()
+
+
+def hidden_id_of(metadata: dict[str, Any] | None) -> str | None:
+    """Return the persistence id in a record's metadata, which stands there where the store hides it."""
+    return metadata.get(_ID) if metadata is not None else None
 
 
 def check_tag(tag: object) -> str:

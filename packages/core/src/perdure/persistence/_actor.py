@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Iterable
 from typing import ClassVar, Generic, TypeVar
 
-from perdure.journal import AnyEvent
+from perdure.journal import EVENTS, AnyEvent
+from perdure.persistence._custody import custody_of
 from perdure.persistence._entity import Entity
 from perdure.persistence._following import FollowingEvents
 from perdure.persistence._recovering import Recovering
@@ -81,11 +82,15 @@ class PersistentActor(Recovering[S, Entity], Generic[S, E]):
 
     @classmethod
     def _head(cls, persistence_id: str, stores: Stores) -> Entity:
-        return Entity(persistence_id, stores.definition(cls), stores)
+        custody = custody_of(stores.vault, cls, EVENTS, persistence_id)
+        return Entity(persistence_id, stores.definition(cls), stores, custody)
 
     @classmethod
     def _follow(cls, persistence_id: str, after: int, capacity: int, stores: Stores) -> FollowingEvents:
-        return stores.followers.follow(persistence_id, after, capacity, stores.journal, stores.definition(cls).events)
+        custody = custody_of(stores.vault, cls, EVENTS, persistence_id)
+        name = persistence_id if custody is None else custody.name
+        events = stores.definition(cls).events
+        return stores.followers.follow(name, after, capacity, stores.journal, events, custody)
 
     async def _recover(self, stores: Stores) -> None:
         await recover(self._durable(), stores, self._initial, self.apply, self.recovery)

@@ -17,6 +17,7 @@ from perdure.abc import MAX_KEY, Backend
 from perdure.actors._streams import Topic
 from perdure.errors import CorruptionError
 from perdure.journal import RecordError, RevisionCodec
+from perdure.persistence._custody import Custody
 from perdure.persistence._following import Audience, Following
 
 S = TypeVar("S")
@@ -42,13 +43,18 @@ def changed(codec: RevisionCodec[Any], persistence_id: str, revision: int, recor
         raise CorruptionError(persistence_id, revision, reason, "revision") from error
 
 
-async def newest(backend: Backend, codec: RevisionCodec[Any], persistence_id: str) -> Changed[Any] | None:
+async def newest(
+    backend: Backend, codec: RevisionCodec[Any], persistence_id: str, custody: Custody | None
+) -> Changed[Any] | None:
     """Return the present revision of a durable state, None if there was never one.
 
-    Raises `CorruptionError` for a record that cannot be used, `StoreError` when the store cannot be read.
+    Raises `SealError` for a record that cannot be opened, `CorruptionError` for one that cannot be used, `StoreError`
+    when the store cannot be read.
     """
     page = await backend.page(DURABLE, persistence_id, 1, MAX_KEY + 1, limit=1, max_bytes=1, reverse=True)
     for revision, record in page.entries:
+        if custody is not None:
+            record = custody.seal.open(revision, record)
         return changed(codec, persistence_id, revision, record)
     return None
 
@@ -63,13 +69,19 @@ class Watchers(Audience[Changed[Any]]):
             topic.publish(changed(codec, persistence_id, revision, record))
 
     def watch(
-        self, persistence_id: str, after: int, capacity: int, backend: Backend, codec: RevisionCodec[Any]
+        self,
+        persistence_id: str,
+        after: int,
+        capacity: int,
+        backend: Backend,
+        codec: RevisionCodec[Any],
+        custody: Custody | None,
     ) -> FollowingState:
         """Return the changes after a revision. Whatever the capacity, only the newest is kept."""
         if after < 0:
             raise ValueError(f"{persistence_id}: after is a revision, 0 for any, not {after}")
         topic = self._topics.open(persistence_id)
-        return FollowingState(topic, persistence_id, after, min(capacity, 1), backend, codec)
+        return FollowingState(topic, persistence_id, after, min(capacity, 1), backend, codec, custody)
 
 
 class FollowingState(Following[Changed[Any]]):
@@ -85,8 +97,9 @@ class FollowingState(Following[Changed[Any]]):
         capacity: int,
         backend: Backend,
         codec: RevisionCodec[Any],
+        custody: Custody | None,
     ) -> None:
-        super().__init__(topic, persistence_id, after, capacity)
+        super().__init__(topic, persistence_id, after, capacity, custody)
         self._backend = backend
         self._codec = codec
 
@@ -94,7 +107,7 @@ class FollowingState(Following[Changed[Any]]):
         return news.revision
 
     async def _stored(self) -> AsyncGenerator[Changed[Any], None]:
-        present = await newest(self._backend, self._codec, self._id)
+        present = await newest(self._backend, self._codec, self._id, self._custody)
         if present is not None and present.revision > self._number:
             self._number = present.revision
             yield present

@@ -18,6 +18,7 @@ from perdure.abc import Conflict, DeleteRange
 from perdure.errors import StaleRevision
 from perdure.journal import RevisionCodec
 from perdure.persistence._changes import DURABLE, Watchers, newest
+from perdure.persistence._custody import Custody
 from perdure.persistence._head import Head
 from perdure.persistence._stores import Stores
 
@@ -29,8 +30,8 @@ class DurableState(Head):
 
     __slots__ = ("_codec", "exists")
 
-    def __init__(self, persistence_id: str, codec: RevisionCodec[Any], stores: Stores) -> None:
-        super().__init__(persistence_id, stores)
+    def __init__(self, persistence_id: str, codec: RevisionCodec[Any], stores: Stores, custody: Custody | None) -> None:
+        super().__init__(persistence_id, stores, custody)
         self._codec = codec
         self.exists = False
 
@@ -45,8 +46,9 @@ class DurableState(Head):
         cannot be read. The state is as it was then.
         """
         async with self._stores.recoveries:
+            await self.unlock()
             await self.journal.settled(self.persistence_id)
-            present = await newest(self._stores.backend, self._codec, self.persistence_id)
+            present = await newest(self._stores.backend, self._codec, self.persistence_id, self.custody)
         self.exists = present is not None and not present.deleted
         state = present.state if present is not None and self.exists else initial()
         self.become(state, 0 if present is None else present.revision)
@@ -54,10 +56,11 @@ class DurableState(Head):
     async def save(self, state: Any, expected: int | None) -> None:
         """Store a state as the next revision, and only then let it be seen."""
         self._check_free()
+        await self._prepare_to_seal()
         with self:
             self._check_expected(expected)
             revision = self.sequence_number + 1
-            record, read_back = self._codec.encode(state, revision, self._stores.timestamp())
+            record, read_back = self._codec.encode(state, revision, self._stores.timestamp(), self._hidden_id)
             self._check_size(record, "the state")
             del state  # what waits for the disk in thousands is to be small
             self._check_won(await self._append(revision, record))
@@ -66,12 +69,13 @@ class DurableState(Head):
     async def delete(self, initial: Callable[[], Any], expected: int | None) -> None:
         """Store that there is no state, unless that is so already."""
         self._check_free()
+        await self._prepare_to_seal()
         with self:
             self._check_expected(expected)
             if not self.exists:
                 return
             revision = self.sequence_number + 1
-            record = self._codec.tombstone(revision, self._stores.timestamp())
+            record = self._codec.tombstone(revision, self._stores.timestamp(), self._hidden_id)
             self._check_won(await self._append(revision, record))
         self._became(initial(), revision, record, exists=False)
 
@@ -86,6 +90,8 @@ class DurableState(Head):
             raise StaleRevision(self.persistence_id, expected, self.sequence_number, self.NUMBER)
 
     def _append(self, revision: int, record: bytes) -> Awaitable[Conflict | None]:
+        if self.custody is not None:
+            record = self.custody.seal.seal(revision, record)
         below = (DeleteRange(DURABLE, self.persistence_id, 1, revision),)
         return self.journal.append(self.persistence_id, self.sequence_number, [record], below, collection=DURABLE)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import Generic, TypeVar
 
-from perdure.persistence._changes import FollowingState
+from perdure.persistence._changes import DURABLE, FollowingState
+from perdure.persistence._custody import custody_of
 from perdure.persistence._durable_state import DurableState
 from perdure.persistence._recovering import Recovering
 from perdure.persistence._stores import Stores
@@ -54,11 +55,14 @@ class DurableStateActor(Recovering[S, DurableState], Generic[S]):
 
     @classmethod
     def _head(cls, persistence_id: str, stores: Stores) -> DurableState:
-        return DurableState(persistence_id, stores.revisions(cls), stores)
+        custody = custody_of(stores.vault, cls, DURABLE, persistence_id)
+        return DurableState(persistence_id, stores.revisions(cls), stores, custody)
 
     @classmethod
     def _follow(cls, persistence_id: str, after: int, capacity: int, stores: Stores) -> FollowingState:
-        return stores.watchers.watch(persistence_id, after, capacity, stores.backend, stores.revisions(cls))
+        custody = custody_of(stores.vault, cls, DURABLE, persistence_id)
+        name = persistence_id if custody is None else custody.name
+        return stores.watchers.watch(name, after, capacity, stores.backend, stores.revisions(cls), custody)
 
     async def _recover(self, stores: Stores) -> None:
         await self._durable().recover(self._initial)

@@ -7,13 +7,15 @@ from functools import partial
 from typing import Any
 
 from perdure.abc import DeleteRange, PutState, Write
-from perdure.errors import ApplyError, DamagedSnapshot, EventsNeeded, InvalidTag
+from perdure.errors import ApplyError, DamagedSnapshot, EventsNeeded, InvalidTag, SealError
 from perdure.journal import EVENTS, AnyEvent, RecordError, metadata_of, named
+from perdure.persistence._custody import Custody
 from perdure.persistence._definition import Definition, is_immutable
 from perdure.persistence._following import Followers
 from perdure.persistence._head import Head
 from perdure.persistence._stores import Stores
-from perdure.snapshots import Draft, Snapshots, never
+from perdure.security import Seal
+from perdure.snapshots import SNAPSHOTS, Draft, Snapshots, never
 
 STATES = "states"
 
@@ -26,11 +28,11 @@ class Entity(Head):
 
     __slots__ = ("definition", "is_watched", "snapshots")
 
-    def __init__(self, persistence_id: str, definition: Definition, stores: Stores) -> None:
-        super().__init__(persistence_id, stores)
+    def __init__(self, persistence_id: str, definition: Definition, stores: Stores, custody: Custody | None) -> None:
+        super().__init__(persistence_id, stores, custody)
         self.definition = definition
         shelf = stores.shelf(definition)
-        self.snapshots = None if shelf is None else Snapshots(persistence_id, shelf)
+        self.snapshots = None if shelf is None else Snapshots(self.persistence_id, shelf)
         self.is_watched = shelf is not None and shelf.policy is not never
 
     @property
@@ -42,12 +44,17 @@ class Entity(Head):
         self._check_free()
         if not events:
             return
+        custody = self.custody
+        if custody is not None and custody.has_subject:
+            await self._prepare_to_seal()
         timestamp = self._stores.timestamp()
         records = [self._encode(event, timestamp, tags) for event in events]
         if self.definition.events.writes_older:
             events = self.definition.events.as_stored(records)
         state = self._fold(apply, events)
         number = self.sequence_number + len(events)
+        if custody is not None:
+            records, link = custody.seal_events(self.sequence_number, records)
         stored = sum(map(len, records)) if self.is_watched else 0
         with self:
             also, size = self._state_writes(state, number, timestamp) if self.snapshots is None else ((), 0)
@@ -57,22 +64,24 @@ class Entity(Head):
         first_number = self.sequence_number + 1
         self._state = state
         self.sequence_number = number
+        if custody is not None:
+            custody.link = link
         if self._stores.followers:
             self._stores.followers.tell(self.persistence_id, first_number, events)
         if self.is_watched:
             self._snapshot_if_due(first_number, events, stored)
 
     def _encode(self, event: AnyEvent, timestamp: int, tags: Tags | None) -> bytes:
-        metadata = self._metadata(event, tags) if tags is not None else None
+        metadata = None if tags is None and self._hidden_id is None else self._metadata(event, tags)
         record = self.definition.events.encode(event, timestamp, metadata)
         if len(record) > self.journal.max_record_bytes:
             self._check_size(record, named(type(event)).manifest)
         return record
 
-    def _metadata(self, event: AnyEvent, tags: Tags) -> dict[str, Any] | None:
-        found = tags(event)
+    def _metadata(self, event: AnyEvent, tags: Tags | None) -> dict[str, Any] | None:
+        found = () if tags is None else tags(event)
         try:
-            return metadata_of(found)
+            return metadata_of(found, self._hidden_id)
         except ValueError as error:
             raise InvalidTag(self.persistence_id, type(event).__name__, str(error)) from error
 
@@ -95,9 +104,9 @@ class Entity(Head):
         return (put,), len(record)
 
     def _encode_state(self, state: Any, number: int, timestamp: int) -> bytes:
-        record = self.definition.states.encode(state, number, timestamp)
+        record = self.definition.states.encode(state, number, timestamp, self._hidden_id)
         self._check_size(record, "the state")
-        return record
+        return record if self.custody is None else self.custody.seal.elsewhere(STATES).seal(0, record)
 
     def _snapshot_if_due(self, first_number: int, events: Sequence[AnyEvent], stored: int) -> None:
         """Ask the policy once for each new event; capture at most one state now, and store it in the background."""
@@ -141,16 +150,24 @@ class Entity(Head):
             return self.sequence_number
         try:
             snapshot = await self._stores.snapshots.newest(self.persistence_id)
-            return 0 if snapshot is None else self.definition.states.decode(snapshot.record)[1]
-        except (DamagedSnapshot, RecordError):
+            if snapshot is None:
+                return 0
+            seal = self._snapshot_seal()
+            record = snapshot.record if seal is None else seal.open(snapshot.sequence_number, snapshot.record)
+            return self.definition.states.decode(record)[1]
+        except (DamagedSnapshot, SealError, RecordError):
             return 0
 
     def _draft(self) -> Draft:
         """Capture the state now; the rest of its record can be made later, in any thread."""
         captured = self.definition.states.capture(self.state)
         self._check_size(captured.payload, "the state")
-        make = partial(self.definition.states.record, captured, self.sequence_number, self._stores.timestamp())
-        return Draft(len(captured.payload), make)
+        number, timestamp = self.sequence_number, self._stores.timestamp()
+        make = partial(self.definition.states.record, captured, number, timestamp, self._hidden_id)
+        return Draft(len(captured.payload), make, self._snapshot_seal())
+
+    def _snapshot_seal(self) -> Seal | None:
+        return None if self.custody is None else self.custody.seal.elsewhere(SNAPSHOTS)
 
 
 def applied(apply: Apply, state: Any, event: Any, persistence_id: str) -> Any:

@@ -21,6 +21,7 @@ from perdure.actors import Subscription
 from perdure.actors._streams import Topic, Topics
 from perdure.errors import CorruptionError
 from perdure.journal import AnyEvent, EventCodec, Journal, RecordError, consecutive
+from perdure.persistence._custody import Custody
 
 N = TypeVar("N")
 
@@ -59,8 +60,11 @@ class Following(Subscription[N | None], ABC, Generic[N]):
     _skips: ClassVar[bool] = False
     """Whether a number may be passed over."""
 
-    def __init__(self, topic: Topic[N | None], persistence_id: str, after: int, capacity: int) -> None:
+    def __init__(
+        self, topic: Topic[N | None], persistence_id: str, after: int, capacity: int, custody: Custody | None
+    ) -> None:
         super().__init__(topic, capacity, "drop_oldest")
+        self._custody = custody
         self._id = persistence_id
         self._number = after
         self._events = self._follow()
@@ -86,6 +90,8 @@ class Following(Subscription[N | None], ABC, Generic[N]):
         try:
             ended = False
             while not ended:
+                if self._custody is not None:
+                    await self._custody.unlock()
                 ended = self._closed  # if so, the log holds all that will ever be in the buffer
                 async with aclosing(self._stored()) as stored:
                     async for news in stored:
@@ -123,12 +129,19 @@ class Followers(Audience[Numbered]):
                 topic.publish(Numbered(number, event))
 
     def follow(
-        self, persistence_id: str, after: int, capacity: int, journal: Journal, codec: EventCodec
+        self,
+        persistence_id: str,
+        after: int,
+        capacity: int,
+        journal: Journal,
+        codec: EventCodec,
+        custody: Custody | None,
     ) -> FollowingEvents:
         """Return the events after a sequence number."""
         if after < 0:
             raise ValueError(f"{persistence_id}: after is a sequence number, 0 for all events, not {after}")
-        return FollowingEvents(self._topics.open(persistence_id), persistence_id, after, capacity, journal, codec)
+        topic = self._topics.open(persistence_id)
+        return FollowingEvents(topic, persistence_id, after, capacity, journal, codec, custody)
 
 
 class FollowingEvents(Following[Numbered]):
@@ -142,8 +155,9 @@ class FollowingEvents(Following[Numbered]):
         capacity: int,
         journal: Journal,
         codec: EventCodec,
+        custody: Custody | None,
     ) -> None:
-        super().__init__(topic, persistence_id, after, capacity)
+        super().__init__(topic, persistence_id, after, capacity, custody)
         self._journal = journal
         self._codec = codec
 
@@ -154,6 +168,8 @@ class FollowingEvents(Following[Numbered]):
         async with aclosing(self._journal.pages(self._id, self._number + 1)) as pages:
             async for entries in pages:
                 for key, record in consecutive(self._id, self._number, entries):
+                    if self._custody is not None:
+                        record = self._custody.seal.open(key, record)
                     try:
                         events = self._codec.decode_all(record)
                     except RecordError as error:

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 from perdure.abc import Conflict
 from perdure.errors import ConflictError, PersistInProgress, RecordTooLarge, StateUnknown, StoreError
+from perdure.persistence._custody import Custody
 from perdure.persistence._definition import is_immutable
 from perdure.persistence._following import Audience
 from perdure.persistence._stores import Stores
@@ -32,10 +33,11 @@ class Head(ABC):
     NUMBER: ClassVar[str] = "sequence number"
     UNKNOWN: ClassVar[_Unknown] = _Unknown()
 
-    __slots__ = ("_busy", "_state", "_stores", "in_doubt", "journal", "persistence_id", "sequence_number")
+    __slots__ = ("_busy", "_state", "_stores", "custody", "in_doubt", "journal", "persistence_id", "sequence_number")
 
-    def __init__(self, persistence_id: str, stores: Stores) -> None:
-        self.persistence_id = persistence_id
+    def __init__(self, persistence_id: str, stores: Stores, custody: Custody | None) -> None:
+        self.persistence_id = persistence_id if custody is None else custody.name
+        self.custody = custody
         self.sequence_number = 0
         self.in_doubt = False
         self.journal = stores.journal
@@ -49,10 +51,41 @@ class Head(ABC):
         """Those who follow what is written here."""
 
     @property
+    def identity(self) -> str:
+        """The persistence id, which is not `persistence_id` where the store is not to know it."""
+        return self._hidden_id or self.persistence_id
+
+    @property
+    def _hidden_id(self) -> str | None:
+        return None if self.custody is None else self.custody.hidden_id
+
+    @property
+    def is_ready(self) -> bool:
+        """False if something is to be read from the store before the next message."""
+        return not self.in_doubt and (self.custody is None or not self.custody.is_stale)
+
+    @property
     def state(self) -> Any:
         if self._state is self.UNKNOWN:
             raise StateUnknown(self.persistence_id)
         return self._state
+
+    async def unlock(self) -> None:
+        """Have the keys at hand. Raises `SubjectForgotten`, and forgets the state."""
+        if self.custody is not None and self.custody.has_subject:
+            try:
+                await self.custody.unlock()
+            except BaseException:
+                self.in_doubt = True
+                self._state = self.UNKNOWN
+                raise
+
+    async def _prepare_to_seal(self) -> None:
+        """Have the key at hand with which the next record is sealed."""
+        if self.custody is not None and self.custody.has_subject:
+            with self:
+                await self.custody.prepare()
+            self._check_free()
 
     def become(self, state: Any, sequence_number: int) -> None:
         """Take what was read from the store."""

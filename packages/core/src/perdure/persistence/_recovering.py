@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Coroutine
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 from perdure.actors import Actor, Context, Subscription
 from perdure.actors._path import unescaped
@@ -14,6 +14,7 @@ from perdure.errors import PerdureError
 from perdure.evolution import Evolution
 from perdure.persistence._head import Head
 from perdure.persistence._stores import Stores
+from perdure.security import Keyring, Sealing
 
 S = TypeVar("S")
 H = TypeVar("H", bound=Head)
@@ -28,6 +29,9 @@ class Recovering(Actor, ABC, Generic[S, H]):
     evolution: ClassVar[Evolution | None] = None
     """How events and states that were stored in the past are read today; None as long as nothing has changed."""
 
+    sealing: ClassVar[Sealing | Keyring | Literal["system", "none"]] = "system"
+    """With what it is sealed that is stored: as the system seals, with a sealing of its own, or not at all."""
+
     _entity: H | None = None
 
     @property
@@ -39,7 +43,16 @@ class Recovering(Actor, ABC, Generic[S, H]):
     @property
     def persistence_id(self) -> str:
         """The name of this actor's log: `TYPE/KEY` when reached by `ref`, the full path when spawned."""
-        return self._durable().persistence_id
+        return self._durable().identity
+
+    @classmethod
+    def subject(cls, persistence_id: str) -> str | None:  # noqa: ARG003
+        """Return whose data an actor holds, such as a person's number; None, as by default, for nobody's.
+
+        What it stores is then sealed with a key of the subject's own, until `ActorSystem.forget` destroys that. Must
+        depend on the id alone: it is asked before anything is read.
+        """
+        return None
 
     @classmethod
     @abstractmethod
@@ -72,12 +85,16 @@ class Recovering(Actor, ABC, Generic[S, H]):
         return copy.deepcopy(self.initial_state)
 
     def _receive(self, message: Any, context: Context) -> Coroutine[Any, Any, Any]:
-        if self._durable().in_doubt:
-            return self._recover_and_handle(message, context)
-        return self.handle(message, context)
+        if self._durable().is_ready:
+            return self.handle(message, context)
+        return self._recover_and_handle(message, context)
 
     async def _recover_and_handle(self, message: Any, context: Context) -> Any:
-        await self._recover(self._durable()._stores)
+        head = self._durable()
+        if head.in_doubt:
+            await self._recover(head._stores)
+        else:
+            await head.unlock()
         return await self.handle(message, context)
 
 

@@ -21,13 +21,16 @@ from typing import Any, NamedTuple
 import msgspec
 
 from perdure.abc import MAX_KEY, Entry
-from perdure.errors import ApplyError, CorruptionError
+from perdure.errors import ApplyError, CorruptionError, SealError
 from perdure.journal import EVENTS, RecordError, Several, timestamp_of
+from perdure.persistence._custody import Custody
 from perdure.persistence._definition import Definition
 from perdure.persistence._entity import STATES, Apply, Entity, applied
 from perdure.persistence._notices import RecoveryFellBack
 from perdure.persistence._stores import Stores
 from perdure.persistence._strategy import Light
+from perdure.security import ORIGIN
+from perdure.snapshots import SNAPSHOTS
 
 _log = logging.getLogger("perdure.persistence")
 
@@ -71,6 +74,7 @@ class Reading:
         initial: Callable[[], Any],
         apply: Apply,
         recovery: Recovery,
+        custody: Custody | None,
         *,
         to: int = MAX_KEY,
         before: int | None = None,
@@ -86,15 +90,18 @@ class Reading:
         self._initial = initial
         self._apply = apply
         self._recovery = recovery
+        self._custody = custody
         self._to = to
         self._before = before
+        self._last: Entry | None = None
         self._problems: list[CorruptionError] = []
 
     async def read(self) -> None:
         """Set `state` and `number`, the `base` that they were reached from, and the last record that was folded.
 
-        Raises `CorruptionError` naming the sequence number for a gap, a record that cannot be read, or an event that
-        `apply` refuses; `StoreError` when the store cannot be read.
+        Raises `SealError`, `ChainBroken` for a record or a log that is not what was sealed; `CorruptionError` naming
+        the sequence number for a gap, a record that cannot be read, or an event that `apply` refuses; `StoreError` when
+        the store cannot be read.
         """
         async with aclosing(self._bases()) as bases:
             async for base in bases:
@@ -124,7 +131,12 @@ class Reading:
         if record is None:
             return None
         try:
+            if self._custody is not None:
+                record = self._custody.seal.elsewhere(STATES).open(0, record)
             state, number = self._definition.states.decode(record)
+        except SealError as error:
+            self._report(0, f"the stored state, version {version}, cannot be used: {error.reason}", error)
+            return None
         except RecordError as error:
             self._report(0, f"the stored state, version {version}, cannot be used: {error}")
             return None
@@ -138,26 +150,29 @@ class Reading:
                 snapshot = await self._stores.snapshots.newest(self.persistence_id, at_most)
                 if snapshot is None:
                     return
-                at_most = snapshot.sequence_number
-                state, number = self._definition.states.decode(snapshot.record)
+                at_most, record = snapshot
+                if self._custody is not None:
+                    record = self._custody.seal.elsewhere(SNAPSHOTS).open(at_most, record)
+                state, number = self._definition.states.decode(record)
                 if number != at_most:
                     raise RecordError(f"it says that it covers {number}")
             except CorruptionError as error:  # the store itself has noticed
                 at_most = error.sequence_number
-                self._report(at_most, f"the snapshot cannot be used: {error.reason}")
+                self._report(at_most, f"the snapshot cannot be used: {error.reason}", error)
             except RecordError as error:
                 self._report(at_most, f"the snapshot cannot be used: {error}")
             else:
-                if not self._is_too_late(snapshot.record):
+                if not self._is_too_late(record):
                     yield Base(state, number, is_snapshot=True)
             at_most -= 1
 
     def _is_too_late(self, record: bytes) -> bool:
         return self._before is not None and timestamp_of(record) > self._before
 
-    def _report(self, number: int, reason: str) -> None:
+    def _report(self, number: int, reason: str, sealed: CorruptionError | None = None) -> None:
+        """Tell of a base that cannot be used; of one that cannot be opened, the error itself may be needed."""
         error = CorruptionError(self.persistence_id, number, reason)
-        self._problems.append(error)
+        self._problems.append(sealed if isinstance(sealed, SealError) else error)
         self._stores.publish(RecoveryFellBack(self.persistence_id, number, reason))
         _log.warning("%s; recovering without it", error)
 
@@ -186,6 +201,8 @@ class Reading:
                     break
         if number < self._to < MAX_KEY:
             await self._check_end(number)
+        if self._custody is not None and self._to == MAX_KEY and self._before is None:
+            self._custody.check_end(number)
         self.base, self.state, self.number, self.last_record = base, state, number, last
 
     async def _check_end(self, number: int) -> None:
@@ -208,8 +225,20 @@ class Reading:
                     begin = entries[0].key if entries else start if self._to == MAX_KEY else stop
                     async with aclosing(self._archived(start, begin)) as archived:
                         async for older in archived:
-                            yield older
-                yield entries
+                            yield self._opened(older)
+                yield self._opened(entries)
+
+    def _opened(self, entries: list[Entry]) -> list[Entry]:
+        if self._custody is None:
+            return entries
+        if entries:
+            self._last = entries[-1]
+        return self._custody.opened(entries)
+
+    def link(self) -> bytes:
+        """Return the link of the last event."""
+        last = self._last
+        return ORIGIN if self._custody is None or last is None else self._custody.seal.link(*last)
 
     async def _archived(self, start: int, stop: int) -> AsyncGenerator[list[Entry], None]:
         """Yield what the archive has of the events before the log. Raise `_NoStart` if that does not reach the log."""
@@ -252,19 +281,25 @@ class _NoStart(Exception):
 async def recover(entity: Entity, stores: Stores, initial: Callable[[], Any], apply: Apply, recovery: Recovery) -> None:
     """Bring an entity to the end of its log, or leave it as it is. Raises what `Reading.read` raises.
 
+    Raises `SubjectForgotten` when nobody can read it any more.
+
     At most so many recoveries run at a time as the system allows.
     """
     async with stores.recoveries:
+        await entity.unlock()
         await entity.journal.settled(entity.persistence_id)
-        reading = Reading(entity.persistence_id, entity.definition, stores, initial, apply, recovery)
+        identity, custody = entity.persistence_id, entity.custody
+        reading = Reading(identity, entity.definition, stores, initial, apply, recovery, custody)
         try:
             await reading.read()
         except CorruptionError:  # or another process has compacted what was being read: real damage is still there
-            stores.snapshots.forget(entity.persistence_id)
-            reading = Reading(entity.persistence_id, entity.definition, stores, initial, apply, recovery)
+            stores.snapshots.forget(identity)
+            reading = Reading(identity, entity.definition, stores, initial, apply, recovery, custody)
             await reading.read()
         if reading.base.is_snapshot and entity.snapshots is not None:
             entity.snapshots.found(reading.base.number)
+        if custody is not None and custody.seal.is_chained:
+            custody.link = reading.link()
         entity.become(reading.state, reading.number)
 
 

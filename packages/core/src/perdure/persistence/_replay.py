@@ -12,10 +12,12 @@ import msgspec
 from perdure._plugins import open_backend
 from perdure.abc import MAX_KEY, Backend, check_prefix
 from perdure.actors import SystemClock
-from perdure.journal import Journal, timestamp_of
+from perdure.journal import EVENTS, Journal, timestamp_of
 from perdure.persistence._actor import PersistentActor
+from perdure.persistence._custody import custody_of
 from perdure.persistence._recovery import Reading, Recovery
 from perdure.persistence._stores import Stores
+from perdure.security import Keyring, Sealing, Vault, sealing_of
 from perdure.snapshots import (
     Archive,
     CollectionArchive,
@@ -46,13 +48,15 @@ async def replay(
     persistence_id: str | None = None,
     snapshots: str | SnapshotStore | None = None,
     archive: str | Archive | None = None,
+    sealing: Sealing | Keyring | None = None,
 ) -> Replayed[S]:
     """Return an actor's state as its store has it, or as it was; nothing is written, and no actor is started.
 
     `key` is that of `system.ref(actor_type, key)`; `persistence_id` names the log of an actor that was spawned. With a
     number `to` no later event is read, with a time none from the first on that was stored later. `recovery` says from
-    which snapshots; by default as the actor type does. `store`, `snapshots` and `archive` are those of the system; what
-    is given by its URL is opened and closed. `apply` is called on an instance whose `__init__` has not run.
+    which snapshots; by default as the actor type does. `store`, `snapshots`, `archive` and `sealing` are those of the
+    system; what is given by its URL is opened and closed. `apply` is called on an instance whose `__init__` has not
+    run.
 
     Raises `CorruptionError` for what recovery would not accept either, or when compaction has removed what is needed.
     """
@@ -66,7 +70,9 @@ async def replay(
         if isinstance(archive, str):
             archive = await open_archive(archive)
             opened.push_async_callback(archive.close)
-        stores = _stores(store, snapshots, archive)
+        vault = Vault(store, sealing_of(sealing))
+        await vault.open()
+        stores = _stores(store, snapshots, archive, vault)
         return await _replay(stores, actor_type, persistence_id or f"{actor_type.type_name}/{key}", to, recovery)
 
 
@@ -79,13 +85,17 @@ async def _replay(
 ) -> Replayed[S]:
     number, before = _bounds(to)
     actor = actor_type.__new__(actor_type)
+    custody = custody_of(stores.vault, actor_type, EVENTS, check_prefix(identity))
+    if custody is not None:
+        await custody.unlock()
     reading = Reading(
-        check_prefix(identity),
+        identity if custody is None else custody.name,
         stores.definition(actor_type),
         stores,
         lambda: copy.deepcopy(actor.initial_state),
         actor.apply,
         actor_type.recovery if recovery is None else recovery,
+        custody,
         to=number,
         before=before,
     )
@@ -106,7 +116,7 @@ def _bounds(to: int | datetime | None) -> tuple[int, int | None]:
     return to, None
 
 
-def _stores(backend: Backend, snapshots: SnapshotStore | None, archive: Archive | None) -> Stores:
+def _stores(backend: Backend, snapshots: SnapshotStore | None, archive: Archive | None, vault: Vault) -> Stores:
     journal = Journal(backend)
     return Stores(
         journal,
@@ -116,6 +126,7 @@ def _stores(backend: Backend, snapshots: SnapshotStore | None, archive: Archive 
         "msgpack",
         max_recoveries=1,
         publish=lambda _: None,
+        vault=vault,
     )
 
 

@@ -14,6 +14,7 @@ from perdure.persistence._definition import Definition, revision_codec
 from perdure.persistence._following import Followers
 from perdure.persistence._notices import SnapshotFailed, SnapshotSaved
 from perdure.persistence._strategy import Light
+from perdure.security import Vault
 from perdure.snapshots import Archive, Shelf, SnapshotStore, policy_of
 
 
@@ -32,6 +33,7 @@ class Stores:
         write: Format,
         max_recoveries: int,
         publish: Callable[[SystemEvent], None],
+        vault: Vault,
     ) -> None:
         self.backend: Backend = journal.backend
         self.journal = journal
@@ -41,6 +43,7 @@ class Stores:
         self.publish = publish
         self.recoveries = asyncio.Semaphore(max_recoveries)
         self.archive = archive
+        self.vault = vault
         self._clock = clock
         self._write = write
         self._definitions: dict[type[Any], Definition] = {}

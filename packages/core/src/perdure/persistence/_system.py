@@ -17,6 +17,7 @@ from perdure.errors import NameTaken
 from perdure.journal import Format, Journal
 from perdure.persistence._recovering import Recovering, persistence_id_of
 from perdure.persistence._stores import Stores
+from perdure.security import Keyring, Sealing, Vault, sealing_of
 from perdure.snapshots import (
     Archive,
     CollectionArchive,
@@ -44,6 +45,9 @@ class ActorSystem(actors.ActorSystem):
     system, or a `SnapshotStore`, which stays open. Events that `Full(compact="archive")` removes go to a collection of
     the store, or to `archive`: a URL of what can keep snapshots, a place of its own, or an `Archive`, which stays open.
 
+    All that is stored is sealed with `sealing`, a `Sealing` or just a `Keyring`, and nothing else is accepted; actor
+    types may have a sealing of their own. Use one store with one sealing.
+
     The rest is as in `perdure.actors.ActorSystem`.
     """
 
@@ -53,6 +57,7 @@ class ActorSystem(actors.ActorSystem):
         store: str | Backend = "memory://",
         snapshots: str | SnapshotStore | None = None,
         archive: str | Archive | None = None,
+        sealing: Sealing | Keyring | None = None,
         durability: Durability = "full",
         write: Format = "msgpack",
         machine: MachineSpec | MachineProfile | str | None = None,
@@ -84,6 +89,7 @@ class ActorSystem(actors.ActorSystem):
         self._store = store
         self._snapshots = snapshots
         self._archive = archive
+        self._sealing = sealing_of(sealing)
         self._durability = durability
         self._write = write
         self._machine = machine
@@ -110,7 +116,21 @@ class ActorSystem(actors.ActorSystem):
 
         backend = self.backend
         assert self._stores is not None
-        return Query(backend, actor_types, poll=poll, clock=self.clock, commits=self._stores.journal.commits)
+        stores = self._stores
+        return Query(
+            *(backend, actor_types), poll=poll, clock=self.clock, commits=stores.journal.commits, sealing=stores.vault
+        )
+
+    async def forget(self, subject: str) -> bool:
+        """Destroy the key of a subject; when this returns, nobody can read what is stored of it, in this or any copy.
+
+        Its actors, those that live now too, refuse with `SubjectForgotten`; in other processes they do within a minute.
+        A subject that was forgotten never comes back: nothing is stored of it again. Return False if there was nothing
+        to destroy. Raises `StoreError`, `SealedStore` without a sealing, `RuntimeError` outside `async with`.
+        """
+        if self._stores is None:
+            raise RuntimeError("the system has no open store: enter it first")
+        return await self._stores.vault.forget(subject)
 
     async def spawn(
         self,
@@ -197,10 +217,14 @@ class ActorSystem(actors.ActorSystem):
             if isinstance(archive, str):
                 archive = await open_archive(archive)
                 opened.push_async_callback(archive.close)
-            self._stores = self._stand_on(backend, snapshots, archive)
+            vault = Vault(backend, self._sealing)
+            await vault.open()
+            self._stores = self._stand_on(backend, snapshots, archive, vault)
             self._opened = opened.pop_all()
 
-    def _stand_on(self, backend: Backend, snapshots: SnapshotStore | None, archive: Archive | None) -> Stores:
+    def _stand_on(
+        self, backend: Backend, snapshots: SnapshotStore | None, archive: Archive | None, vault: Vault
+    ) -> Stores:
         journal = Journal(backend, max_record_bytes=self._max_record_bytes)
         return Stores(
             journal,
@@ -210,6 +234,7 @@ class ActorSystem(actors.ActorSystem):
             self._write,
             self._max_recoveries,
             self._events.publish,
+            vault,
         )
 
     async def _settle(self) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import ClassVar, TypeVar
 
 from perdure.abc import FeedRecord
+from perdure.errors import SubjectForgotten
 from perdure.journal import EVENTS
 from perdure.query._filter import Sieve, Tags
 from perdure.query._offset import Name, Place, Position, position_of
@@ -39,6 +40,7 @@ class Feed(Stream[T]):
     async def _read(self) -> bool:
         begin = self._page_end
         records, after = await self._source.backend.feed(self._collection, begin.after, self._PAGE)
+        await self._source.vault.look_up(record.value for record in records)
         if self._to_meet:
             self._to_meet = self._still_to_meet(begin, records)
             fresh = [record for record in records if not begin.has_given(record[:2])]
@@ -89,7 +91,10 @@ class FeedStream(Feed[FeedEvent]):
     def _open(self, record: FeedRecord) -> None:
         if not self._sieve.may_match(record.value):
             return
-        stored = opened(*record)
+        try:
+            stored = opened(self._source.vault, *record)
+        except SubjectForgotten:
+            return
         if not self._tags.match(stored.tags):
             return
         name = record[:2]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from perdure.abc import MAX_KEY, Entry, check_prefix
-from perdure.errors import CorruptionError
+from perdure.errors import CorruptionError, SubjectForgotten
 from perdure.journal import EVENTS, consecutive
 from perdure.query._stored import StoredEvent, Types, opened
 from perdure.query._stream import Source, Stream
@@ -24,15 +24,18 @@ class LogStream(Stream[StoredEvent]):
         if not 0 <= after <= MAX_KEY:
             raise ValueError(f"{persistence_id}: after is a sequence number, 0 for all events, not {after}")
         self._types = types
-        self._id = check_prefix(persistence_id)
+        self._id = self._name = check_prefix(persistence_id)
         self._number = after
         self._entries: Iterator[Entry] = iter(())
         self._ready: deque[StoredEvent] = deque()
 
     async def _read(self) -> bool:
+        vault = self._source.vault
+        self._name = vault.stored_name(self._id)
         entries, _ = await self._source.backend.page(
-            EVENTS, self._id, self._number + 1, MAX_KEY + 1, limit=self._PAGE, max_bytes=self._PAGE_BYTES
+            EVENTS, self._name, self._number + 1, MAX_KEY + 1, limit=self._PAGE, max_bytes=self._PAGE_BYTES
         )
+        await vault.look_up(entry.value for entry in entries)
         self._entries = consecutive(self._id, self._number, entries)
         return bool(entries)
 
@@ -46,9 +49,9 @@ class LogStream(Stream[StoredEvent]):
 
     def _open(self, entry: Entry) -> None:
         try:
-            stored = opened(self._id, *entry)
+            stored = opened(self._source.vault, self._name, *entry)
             self._ready.extend(StoredEvent(*stored.facts(), event) for event in self._types.events(stored))
-        except CorruptionError:
+        except (CorruptionError, SubjectForgotten):
             self._entries = iter(())  # so that the next attempt meets it again
             raise
         self._number = entry.key

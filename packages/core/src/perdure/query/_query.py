@@ -9,7 +9,6 @@ from perdure.abc import Backend
 from perdure.actors import Clock, SystemClock
 from perdure.journal import Commits
 from perdure.persistence import DurableStateActor, PersistentActor
-from perdure.persistence._definition import revision_codec
 from perdure.query._changes import ChangeStream, FeedChange
 from perdure.query._feed import FeedStream
 from perdure.query._filter import Tags
@@ -17,6 +16,7 @@ from perdure.query._ids import IdStream
 from perdure.query._log import LogStream
 from perdure.query._stored import FeedEvent, StoredEvent, Types
 from perdure.query._stream import Source, Stream
+from perdure.security import Keyring, Sealing, Vault, sealing_of
 
 S = TypeVar("S")
 
@@ -28,7 +28,9 @@ class Query:
 
     Events of the given actor types are decoded; of others they are the stored document, mostly a dict. In a system,
     use `system.query(Account, …)`, whose live streams go on as soon as something is committed there; this one's look
-    every `poll` seconds.
+    every `poll` seconds. `sealing` is that of the system that stores.
+
+    What concerns a forgotten subject is passed over, except by `events_of`, which raises `SubjectForgotten`.
     """
 
     def __init__(
@@ -39,11 +41,13 @@ class Query:
         poll: float = 1.0,
         clock: Clock | None = None,
         commits: Commits | None = None,
+        sealing: Sealing | Keyring | Vault | None = None,
     ) -> None:
         if not poll > 0:
             raise ValueError(f"poll is a number of seconds above 0, not {poll}")
-        self._types = Types(actor_types)
-        self._source = Source(backend, clock or SystemClock(), commits or Commits(), poll)
+        vault = sealing if isinstance(sealing, Vault) else Vault(backend, sealing_of(sealing))
+        self._types = Types(actor_types, vault)
+        self._source = Source(backend, clock or SystemClock(), commits or Commits(), poll, vault)
 
     def events_of(self, persistence_id: str, *, after: int = 0, live: bool = False) -> Stream[StoredEvent]:
         """Return the events of one log behind a sequence number, in their order.
@@ -81,7 +85,7 @@ class Query:
         """
         if not (isinstance(actor_type, type) and issubclass(actor_type, DurableStateActor)):
             raise TypeError(f"changes are of a DurableStateActor class, not of {actor_type!r}")
-        return ChangeStream(self._source, revision_codec(actor_type, "msgpack"), after, live=live)
+        return ChangeStream(self._source, actor_type, after, live=live)
 
     def ids(
         self, actor_type: type[PersistentActor[Any, Any]] | None = None, *, after: str = "", live: bool = False

@@ -9,11 +9,13 @@ from typing import Any
 import msgspec
 
 from perdure.errors import CorruptionError
-from perdure.journal import EventCodec, RecordError, tags_of
+from perdure.journal import EVENTS, EventCodec, RecordError, hidden_id_of, tags_of
 from perdure.journal._record import Format, Record, decode
 from perdure.persistence import PersistentActor
+from perdure.persistence._custody import own_sealing
 from perdure.persistence._definition import Definition
 from perdure.query._offset import Place
+from perdure.security import Vault
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -71,19 +73,21 @@ def instant(timestamp: int) -> datetime:
     return _EPOCH + timedelta(microseconds=timestamp)
 
 
-def opened(persistence_id: str, sequence_number: int, data: bytes) -> Stored:
-    """Return a record without its event. Raises `CorruptionError`."""
+def opened(vault: Vault, name: str, sequence_number: int, data: bytes) -> Stored:
+    """Return a record without its event. Raises `CorruptionError`, `SubjectForgotten`."""
+    data = vault.opened(EVENTS, name, sequence_number, data)
     try:
         record, format = decode(data)
     except RecordError as error:
-        raise CorruptionError(persistence_id, sequence_number, str(error)) from error
+        raise CorruptionError(name, sequence_number, str(error)) from error
+    persistence_id = hidden_id_of(record.metadata) or name
     return Stored(persistence_id, sequence_number, record, format, data, tags_of(record.metadata))
 
 
 class Types:
     """The actor types whose events a query knows."""
 
-    def __init__(self, actor_types: Iterable[type[PersistentActor[Any, Any]]]) -> None:
+    def __init__(self, actor_types: Iterable[type[PersistentActor[Any, Any]]], vault: Vault) -> None:
         self._codecs: dict[str, EventCodec] = {}
         self._chosen: dict[tuple[str, str], EventCodec | None] = {}
         for kind in actor_types:
@@ -92,6 +96,7 @@ class Types:
             if kind.type_name in self._codecs:
                 raise ValueError(f"two actor types are named {kind.type_name!r}: give the query one of them")
             self._codecs[kind.type_name] = Definition(kind, "msgpack").events
+            own_sealing(vault, kind)
 
     def events(self, stored: Stored) -> Sequence[Any]:
         """Return the events of a record, or the document in it if its actor type is unknown. Raises `CorruptionError`.

@@ -22,6 +22,7 @@ from perdure.actors import Backoff, Clock
 from perdure.actors._clock import Pause
 from perdure.errors import StoreClosed, StoreUnavailable
 from perdure.journal import Commits
+from perdure.security import Vault
 
 T = TypeVar("T")
 
@@ -36,6 +37,7 @@ class Source(msgspec.Struct, frozen=True):
     commits: Commits
     poll: float
     """Seconds after which a live stream looks for what other processes wrote."""
+    vault: Vault
 
 
 class Stream(AsyncIterator[T], Generic[T]):
@@ -83,6 +85,7 @@ class Stream(AsyncIterator[T], Generic[T]):
         if self._is_over:
             raise StopAsyncIteration
         try:
+            await self._source.vault.open()
             found = await self._read()
         except (StoreUnavailable, StoreClosed) as error:
             if not self._live or (isinstance(error, StoreClosed) and not commits.closed):

@@ -1,7 +1,26 @@
-"""Keys, and what is sealed with them."""
+"""Sealing: how what is stored is kept from those who have the store, and what they change is noticed."""
 
+from perdure.security._anchor import Anchor, AnchoredHead
+from perdure.security._chain import ORIGIN, link_of
 from perdure.security._files import write_key_file
 from perdure.security._key import EncryptedKey
 from perdure.security._keyring import Keyring
+from perdure.security._layout import MOST_OVERHEAD
+from perdure.security._seal import Seal
+from perdure.security._sealing import Sealing, sealing_of
+from perdure.security._vault import Vault
 
-__all__ = ["EncryptedKey", "Keyring", "write_key_file"]
+__all__ = [
+    "MOST_OVERHEAD",
+    "ORIGIN",
+    "Anchor",
+    "AnchoredHead",
+    "EncryptedKey",
+    "Keyring",
+    "Seal",
+    "Sealing",
+    "Vault",
+    "link_of",
+    "sealing_of",
+    "write_key_file",
+]

@@ -14,8 +14,9 @@ import math
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias
 
-from perdure.errors import DamagedSnapshot
+from perdure.errors import DamagedSnapshot, SealError
 from perdure.journal import AnyEvent, Compression, Journal, RecordError, compressed, timestamp_of
+from perdure.security import Seal
 from perdure.snapshots._archive import Archive
 from perdure.snapshots._policy import SnapshotPolicy
 from perdure.snapshots._store import SnapshotStore
@@ -27,10 +28,19 @@ Compact: TypeAlias = bool | Literal["archive"]
 
 
 class Draft(NamedTuple):
-    """A state that is captured: about how many bytes its record will have, and how to make that, in any thread."""
+    """A state that is captured: about how many bytes its record will have, how to make that, and what seals it.
+
+    All of it can be done in any thread.
+    """
 
     size: int
     record: Callable[[], bytes]
+    seal: Seal | None = None
+
+    def finished(self, sequence_number: int, compression: Compression) -> bytes:
+        """Return what is stored."""
+        record = compressed(self.record(), compression)
+        return record if self.seal is None else self.seal.seal(sequence_number, record)
 
 
 class Shelf:
@@ -76,16 +86,16 @@ class Shelf:
     async def save(self, persistence_id: str, sequence_number: int, draft: Draft) -> None:
         """Store a snapshot durably, and tell of it."""
         began = self.monotonic()
-        record = await self._finished(draft)
+        record = await self._finished(draft, sequence_number)
         await self.store.save(persistence_id, sequence_number, record)
         self._saved(persistence_id, sequence_number, len(record), self.monotonic() - began)
 
-    async def retain(self, persistence_id: str, floor: int) -> None:
+    async def retain(self, persistence_id: str, floor: int, seal: Seal | None) -> None:
         """Remove what durable snapshots from `floor` on make superfluous: older ones, then events."""
         if self._keep_for is None:
             await self.store.delete(persistence_id, floor)
         else:
-            floor = await self._remove_expired(persistence_id, floor, self._time() - self._keep_for)
+            floor = await self._remove_expired(persistence_id, floor, self._time() - self._keep_for, seal)
         if self._compact:
             await self.remove_events(persistence_id, floor)
 
@@ -97,29 +107,29 @@ class Shelf:
                     await self._archive.add(persistence_id, entries)
         await self._journal.remove(persistence_id, below)
 
-    async def _finished(self, draft: Draft) -> bytes:
+    async def _finished(self, draft: Draft, sequence_number: int) -> bytes:
         if draft.size < self._LARGE:
-            return compressed(draft.record(), self._compression)
-        return await asyncio.to_thread(lambda: compressed(draft.record(), self._compression))
+            return draft.finished(sequence_number, self._compression)
+        return await asyncio.to_thread(draft.finished, sequence_number, self._compression)
 
-    async def _remove_expired(self, persistence_id: str, floor: int, before: float) -> int:
+    async def _remove_expired(self, persistence_id: str, floor: int, before: float, seal: Seal | None) -> int:
         """Remove snapshots below a number that are from before a time; return the least number that is kept."""
-        while (oldest := await self._oldest(persistence_id)) is not None and oldest[0] < floor:
+        while (oldest := await self._oldest(persistence_id, seal)) is not None and oldest[0] < floor:
             number, time = oldest
             if time >= before:
                 return number
             await self.store.delete(persistence_id, number + 1)
         return floor
 
-    async def _oldest(self, persistence_id: str) -> tuple[int, float] | None:
+    async def _oldest(self, persistence_id: str, seal: Seal | None) -> tuple[int, float] | None:
         """Return the number and the time of the oldest snapshot; one that cannot be read is as old as can be."""
         number = 0
         try:
             if (oldest := await self.store.oldest(persistence_id)) is None:
                 return None
-            number = oldest.sequence_number
-            return number, timestamp_of(oldest.record) / 1_000_000
-        except DamagedSnapshot as damaged:
+            number, record = oldest
+            return number, timestamp_of(record if seal is None else seal.open(number, record)) / 1_000_000
+        except (DamagedSnapshot, SealError) as damaged:
             return damaged.sequence_number, -math.inf
         except RecordError:
             return number, -math.inf
@@ -189,7 +199,7 @@ class Snapshots:
         if len(self._known) < keep:
             return
         try:
-            await self._shelf.retain(self.persistence_id, self._known[0])
+            await self._shelf.retain(self.persistence_id, self._known[0], draft.seal)
         except Exception as error:
             self.failed(sequence_number, f"what the snapshot at {sequence_number} replaces was not removed", error)
 

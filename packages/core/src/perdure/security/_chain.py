@@ -1,0 +1,42 @@
+"""The chain of a log: each record carries the link of the one before.
+
+The *digest* of a record is the SHA-256 of its bytes as they were sealed first; one that is sealed again carries it, so
+that a change of keys breaks no chain. The *link* of a record is::
+
+    SHA-256("perdure chain v1" ‖ place with its number ‖ link of the record before, or 32 zero bytes ‖ digest)
+
+A record that is not chained, from before the chain was switched on, has zero bytes for what came before it.
+
+Who has the database alone can compute all links, and so find what was removed, put in, moved or exchanged. Who can
+write it can compute a chain anew, up to the head: so a head is to be known elsewhere, and then no record behind it can
+change. Who has the keys too finds what was altered in records that were sealed again.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+from perdure.security._layout import LINK_BYTES, header_of, is_sealed
+
+ORIGIN = bytes(LINK_BYTES)
+"""What the first record carries."""
+
+_DOMAIN = b"perdure chain v1"
+
+
+def link_of(place: bytes, data: bytes) -> bytes:
+    """Return the link of a stored record at its place, which has its number. Raises `LayoutError`."""
+    if not is_sealed(data):
+        return next_link(place, ORIGIN, digest_of(data))
+    header = header_of(data)
+    return next_link(place, header.previous or ORIGIN, header.digest or digest_of(data))
+
+
+def next_link(place: bytes, previous: bytes, digest: bytes) -> bytes:
+    """Return the link of a record with this digest."""
+    return sha256(b"%s%s%s%s" % (_DOMAIN, place, previous, digest)).digest()
+
+
+def digest_of(data: bytes) -> bytes:
+    """Return the digest of a record that is sealed for the first time."""
+    return sha256(data).digest()

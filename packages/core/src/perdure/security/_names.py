@@ -1,0 +1,87 @@
+"""How a store hides names: by keyed hashes, whose key is in the store, sealed.
+
+The key is made once and never changes, for a name is to be found again; only what it is sealed with changes with the
+keyring. It is also what says that a store is sealed at all: a system without keys that finds it is refused, and so
+writes nothing that the others would refuse.
+"""
+
+from __future__ import annotations
+
+import hmac
+from os import urandom
+
+import msgspec
+
+from perdure.abc import Backend, PutState, StateVersion, WriteGroup
+from perdure.errors import SealedStore
+from perdure.security._layout import plain_body, plain_record
+from perdure.security._seal import Seal
+from perdure.security._sealing import Sealing
+
+STATE, PREFIX = "sealing", "names"
+_HANDLE = 16
+_NAME = 20
+
+
+class _Stored(msgspec.Struct, frozen=True, array_like=True):
+    hidden: bool
+    key: bytes
+
+
+class Names:
+    """The stored names of persistence ids, and the handles of subjects."""
+
+    def __init__(self, key: bytes, *, hidden: bool) -> None:
+        self._key = key
+        self.hidden = hidden
+
+    def __repr__(self) -> str:
+        return f"Names(hidden={self.hidden})"
+
+    def stored(self, persistence_id: str) -> str:
+        """Return the name under which a persistence id is stored: itself, unless names are hidden."""
+        return self._hash(b"name", persistence_id)[:_NAME].hex() if self.hidden else persistence_id
+
+    def handle(self, subject: str) -> bytes:
+        """Return what stands for a subject in records."""
+        return self._hash(b"subject", subject)[:_HANDLE]
+
+    def _hash(self, kind: bytes, name: str) -> bytes:
+        return hmac.digest(self._key, b"perdure %s %s" % (kind, name.encode()), "sha256")
+
+
+async def check_not_sealed(backend: Backend) -> None:
+    """Raise `SealedStore` if a system with keys has used this store."""
+    version, _ = await backend.read_state(STATE, PREFIX)
+    if version:
+        raise SealedStore("a system without keys would store what the others refuse: give it sealing=…")
+
+
+async def load_names(backend: Backend, sealing: Sealing) -> Names:
+    """Return the names of a store, made now if it has never been sealed.
+
+    Raises `SealedStore` when the sealing and the store disagree on hidden names, or the key was removed; `KeyMissing`,
+    `WrongKey`, `RecordAltered` when it cannot be opened.
+    """
+    seal = Seal(sealing, STATE, PREFIX)
+    version, data = await backend.read_state(STATE, PREFIX)
+    while data is None:
+        if version:
+            raise SealedStore("the key of its names was removed: restore the state 'sealing'")
+        await _check_may_make(backend, sealing)
+        new = msgspec.msgpack.encode(_Stored(sealing.hide_names, urandom(32)))
+        put = PutState(STATE, PREFIX, seal.seal(0, plain_record(new)))
+        await backend.commit([WriteGroup((put,), (StateVersion(STATE, PREFIX, 0),))])
+        version, data = await backend.read_state(STATE, PREFIX)  # another may have been first
+    stored = msgspec.msgpack.decode(plain_body(seal.open(0, data)), type=_Stored)
+    if stored.hidden != sealing.hide_names:
+        raise SealedStore(f"hide_names={sealing.hide_names}, and it was made with {stored.hidden}: names cannot change")
+    return Names(stored.key, hidden=stored.hidden)
+
+
+async def _check_may_make(backend: Backend, sealing: Sealing) -> None:
+    """Raise `SealedStore` where a new key would lose what is stored under the old one."""
+    if await backend.prefixes("subject_keys", limit=1):
+        raise SealedStore("the key of its names was removed: restore the state 'sealing'")
+    if sealing.hide_names and (await backend.prefixes("events", limit=1) or await backend.prefixes("durable", limit=1)):
+        raise SealedStore("hide_names is for a new store, and this one has names already")

@@ -1,0 +1,219 @@
+"""Sealing and opening the records of one collection and persistence id."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from os import urandom
+from typing import Protocol
+from zlib import crc32
+
+from cryptography.exceptions import InvalidTag
+
+from perdure.errors import PlaintextRefused, RecordAltered, RecordMoved, SubjectKeyMissing
+from perdure.security._anchor import AnchoredHead
+from perdure.security._chain import digest_of, link_of, next_link
+from perdure.security._ciphers import Ready
+from perdure.security._layout import (
+    BEGINNINGS,
+    CHAINED,
+    COMPRESSED,
+    FIXED,
+    FORMAT,
+    HANDLE_BYTES,
+    HEADER_BYTES,
+    JSON,
+    RESEALED,
+    SEALED,
+    SUBJECT,
+    Header,
+    LayoutError,
+    handle_of,
+    header_of,
+    is_sealed,
+    pack_number,
+    place_of,
+    plain_body,
+    plain_record,
+)
+from perdure.security._sealing import Sealing
+from perdure.security._secret import Secret
+from perdure.security._suites import BY_NUMBER, TAG_BYTES
+
+
+class Subjects(Protocol):
+    """The keys of subjects that are in memory."""
+
+    def secret(self, handle: bytes, name: str, number: int, fingerprint: bytes) -> Secret:
+        """Return the secret of a subject. Raises `SubjectForgotten`, `SubjectKeyMissing`, `WrongKey`."""
+
+
+class Seal:
+    """Seals and opens the records of one place: a collection, and a persistence id as it is stored.
+
+    What is sealed and what is returned are plain records: `open(n, seal(n, record)) == record`. Thread-safe.
+    """
+
+    __slots__ = ("_check", "_name", "_place", "_sealing", "_subject", "_subjects")
+
+    def __init__(
+        self,
+        sealing: Sealing,
+        collection: str,
+        name: str,
+        subjects: Subjects | None = None,
+        subject: Secret | None = None,
+    ) -> None:
+        """Seal with the key of a subject where one is given, else with the keyring's."""
+        self._sealing = sealing
+        self._name = name
+        self._place = place_of(collection, name)
+        self._check = crc32(self._place)
+        self._subjects = subjects
+        self._subject = subject
+
+    def elsewhere(self, collection: str) -> Seal:
+        """Return the seal of the same persistence id in another collection."""
+        return Seal(self._sealing, collection, self._name, self._subjects, self._subject)
+
+    def of_subject(self, subject: Secret | None) -> Seal:
+        """Return the seal of the same place that seals with the key of a subject."""
+        seal = Seal.__new__(Seal)
+        seal._sealing, seal._name, seal._subjects = self._sealing, self._name, self._subjects
+        seal._place, seal._check, seal._subject = self._place, self._check, subject
+        return seal
+
+    @property
+    def anchored(self) -> AnchoredHead | None:
+        """What an anchor knows of the log."""
+        anchor = self._sealing.anchor
+        return None if anchor is None else anchor.heads.get(self._name)
+
+    @property
+    def is_chained(self) -> bool:
+        """True if each record carries the link of the one before."""
+        return self._sealing.chain
+
+    def seal(self, number: int, record: bytes, previous: bytes | None = None) -> bytes:
+        """Return a record sealed for its number; `previous` is the link that it carries, if it is chained."""
+        if record[0] != FORMAT:
+            flags, body = SEALED | JSON, record
+        else:
+            flags, body = SEALED | record[1] & COMPRESSED, record[6:]
+        if previous is None:
+            return self._encrypt(number, flags, b"", body)
+        return self._encrypt(number, flags | CHAINED, previous, body)
+
+    def seal_chain(self, after: int, records: Sequence[bytes], previous: bytes) -> tuple[list[bytes], bytes]:
+        """Return records sealed for the numbers behind `after`, and the link of the last."""
+        sealed = []
+        for number, record in enumerate(records, after + 1):
+            sealed.append(self.seal(number, record, previous))
+            previous = next_link(self._place + pack_number(number), previous, digest_of(sealed[-1]))
+        return sealed, previous
+
+    def link(self, number: int, data: bytes) -> bytes:
+        """Return the link of a stored record. Raises `RecordAltered`."""
+        try:
+            return link_of(self._place + pack_number(number), data)
+        except LayoutError as error:
+            raise RecordAltered(self._name, number, str(error)) from error
+
+    def open(self, number: int, data: bytes) -> bytes:
+        """Return a record as it was before it was sealed.
+
+        Raises `PlaintextRefused`, `KeyMissing`, `WrongKey`, `SubjectForgotten`, `RecordMoved`, `RecordAltered`.
+        """
+        if not is_sealed(data):
+            if self._sealing.accepts_plaintext:
+                return data
+            raise PlaintextRefused(self._name, number)
+        body = self._decrypt(number, data)
+        if data[1] & JSON:
+            return body
+        return plain_record(body, data[1] & COMPRESSED)
+
+    def renewed(self, number: int, data: bytes, *, chained: bool) -> bytes | None:
+        """Return a stored record sealed with what is active now; None if it is already.
+
+        It keeps its place in a chain, where it may stand in one. Raises what `open` raises.
+        """
+        digest = digest_of(data) if chained else b""
+        again = RESEALED if chained else 0
+        if not is_sealed(data):
+            record = self.open(number, data)
+            flags = JSON if record[0] != FORMAT else record[1] & COMPRESSED
+            return self._encrypt(number, SEALED | again | flags, digest, record if flags & JSON else plain_body(record))
+        body = self._decrypt(number, data)
+        if self._is_current(data):
+            return None
+        header = self._header(number, data)
+        kept = (header.previous or b"") + (header.digest or digest)
+        flags = header.flags & ~SUBJECT | (RESEALED if header.digest else again)
+        return self._encrypt(number, flags, kept, body)
+
+    def _is_current(self, data: bytes) -> bool:
+        """Tell whether a record is sealed with the suite and the secret that are active now."""
+        secret = self._subject or self._sealing.active
+        start = self._sealing.suite_byte + secret.key_id
+        return data[2:9] == start and (handle_of(data) or b"") == secret.handle
+
+    def _encrypt(self, number: int, flags: int, chain: bytes, body: bytes) -> bytes:
+        sealing = self._sealing
+        sealing.refresh()
+        secret = self._subject
+        if secret is None:
+            secret = sealing.active
+        else:
+            flags |= SUBJECT
+        place = pack_number(number)
+        start = sealing.suite_byte + secret.key_id
+        key = start + secret.handle
+        header = BEGINNINGS[flags] + start + crc32(place, self._check).to_bytes(4, "big") + secret.handle + chain
+        cipher = sealing.ciphers.find((key, self._name))
+        if cipher is None:
+            cipher = sealing.ciphers.make(key, self._name, sealing.suite, secret)
+        nonce = urandom(cipher.nonce_bytes)
+        return header + nonce + cipher.encrypt(nonce, body, self._place + place + header)
+
+    def _decrypt(self, number: int, data: bytes) -> bytes:
+        size = HEADER_BYTES.get(data[:2])
+        place = pack_number(number)
+        if size is None or len(data) < size:
+            self._header(number, data)  # raises
+            raise AssertionError
+        if crc32(place, self._check).to_bytes(4, "big") != data[9:FIXED]:
+            raise RecordMoved(self._name, number)
+        sealing = self._sealing
+        sealing.refresh()
+        key = data[2:9] + data[FIXED : FIXED + HANDLE_BYTES] if data[1] & SUBJECT else data[2:9]
+        cipher = sealing.ciphers.find((key, self._name)) or self._cipher(number, key)
+        start = size + cipher.nonce_bytes
+        if len(data) < start + TAG_BYTES:
+            raise RecordAltered(self._name, number, f"it has {len(data)} bytes, and was cut")
+        try:
+            return cipher.decrypt(data[size:start], data[start:], self._place + place + data[:size])
+        except InvalidTag:
+            raise RecordAltered(self._name, number, "its bytes are not those that were sealed here") from None
+
+    def _cipher(self, number: int, key: bytes) -> Ready:
+        """Return the cipher that a header speaks of."""
+        suite = BY_NUMBER.get(key[0])
+        if suite is None:
+            raise RecordAltered(self._name, number, f"its suite is {key[0]}, unknown to this version of perdure")
+        return self._sealing.ciphers.make(key, self._name, suite, self._secret(number, key[1:7], key[7:]))
+
+    def _secret(self, number: int, key_id: bytes, handle: bytes) -> Secret:
+        if not handle:
+            return self._sealing.secret(self._name, number, int.from_bytes(key_id[:2], "big"), key_id[2:])
+        own = self._subject
+        if own is not None and own.handle == handle and own.key_id == key_id:
+            return own
+        if self._subjects is None:
+            raise SubjectKeyMissing(self._name, number)
+        return self._subjects.secret(handle, self._name, number, key_id[2:])
+
+    def _header(self, number: int, data: bytes) -> Header:
+        try:
+            return header_of(data)
+        except LayoutError as error:
+            raise RecordAltered(self._name, number, str(error)) from error
