@@ -39,7 +39,7 @@ MESSAGES: list[Message] = [
     Pull("load", None, (1, 2), 4),
     Unchanged("load", NEW, 4),
     Withheld("load", "version", 4),
-    Obsolete(NEW),
+    Obsolete(2, NEW, "load"),
     Goodbye(),
 ]
 

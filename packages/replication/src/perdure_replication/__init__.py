@@ -1,6 +1,35 @@
 """Replicated state: each node owns its part, and reads that of all others at once."""
 
 from perdure_replication import errors
+from perdure_replication._actions import (
+    Action,
+    Answered,
+    Claim,
+    Note,
+    Notify,
+    Persist,
+    Retain,
+    Send,
+    Settled,
+    Wake,
+)
+from perdure_replication._engine import Engine
+from perdure_replication._envelopes import Change, Freshness, StateObject, StateView
+from perdure_replication._events import (
+    Claimed,
+    Event,
+    FenceOff,
+    Forget,
+    Leave,
+    Mutate,
+    Persisted,
+    PersistFailed,
+    Query,
+    Recalled,
+    Received,
+    Start,
+    Tick,
+)
 from perdure_replication._frames import Frame, decode_frame, encode_frame
 from perdure_replication._generation import Generation
 from perdure_replication._member import Joined, Left, Member, MembershipEvent, Unreachable
@@ -20,34 +49,88 @@ from perdure_replication._messages import (
     Unchanged,
     Withheld,
 )
+from perdure_replication._metrics import Health, Metrics, PeerStatus
+from perdure_replication._persistence import BackendPersistence, StatePersistence
+from perdure_replication._restoring import Restored, restore
+from perdure_replication._settings import Limits, Settings
+from perdure_replication._shard import Shard
+from perdure_replication._state import DeltaDistributedState, DistributedState, ReplicatedState
+from perdure_replication._strategy import SyncStrategy, SyncUrgency, VersionPolicy
 from perdure_replication._transport import Receive, Transport
+from perdure_replication.errors import Fenced, ReplicationError
 
 __all__ = [
+    "Action",
+    "Answered",
+    "BackendPersistence",
+    "Change",
+    "Claim",
+    "Claimed",
     "Delta",
+    "DeltaDistributedState",
     "Digest",
+    "DistributedState",
+    "Engine",
+    "Event",
     "Feed",
+    "FenceOff",
+    "Fenced",
+    "Forget",
     "Frame",
+    "Freshness",
     "Generation",
     "Goodbye",
+    "Health",
     "Hello",
     "Joined",
+    "Leave",
     "Left",
+    "Limits",
     "Member",
     "Membership",
     "MembershipEvent",
     "MemoryHub",
     "Message",
+    "Metrics",
+    "Mutate",
+    "Note",
+    "Notify",
     "Obsolete",
+    "PeerStatus",
+    "Persist",
+    "PersistFailed",
+    "Persisted",
     "Pull",
+    "Query",
+    "Recalled",
     "Receive",
+    "Received",
+    "ReplicatedState",
+    "ReplicationError",
     "Report",
+    "Restored",
+    "Retain",
+    "Send",
+    "Settings",
+    "Settled",
+    "Shard",
     "Snapshot",
     "Standing",
+    "Start",
+    "StateObject",
+    "StatePersistence",
+    "StateView",
+    "SyncStrategy",
+    "SyncUrgency",
+    "Tick",
     "Transport",
     "Unchanged",
     "Unreachable",
+    "VersionPolicy",
+    "Wake",
     "Withheld",
     "decode_frame",
     "encode_frame",
     "errors",
+    "restore",
 ]

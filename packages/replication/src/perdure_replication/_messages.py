@@ -40,7 +40,7 @@ Generations: TypeAlias = Annotated[dict[Name, Generation], msgspec.Meta(max_leng
 Readable: TypeAlias = Annotated[dict[Name, Versions], msgspec.Meta(max_length=MAX_STATES)]
 
 
-class Hello(msgspec.Struct, frozen=True, array_like=True, tag=1):
+class Hello(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):
     """The first word to a member: all my shards, what I read, and what I hold of yours. It is answered where asked."""
 
     standings: Standings
@@ -51,13 +51,13 @@ class Hello(msgspec.Struct, frozen=True, array_like=True, tag=1):
     answer: bool
 
 
-class Digest(msgspec.Struct, frozen=True, array_like=True, tag=2):
+class Digest(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=2):
     """All my shards, said now and then: what is not named I do not have."""
 
     standings: Standings
 
 
-class Snapshot(msgspec.Struct, frozen=True, array_like=True, tag=3):
+class Snapshot(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=3):
     """A whole view."""
 
     state: Name
@@ -72,7 +72,7 @@ class Snapshot(msgspec.Struct, frozen=True, array_like=True, tag=3):
     """Of the pull that this answers; 0 for a push."""
 
 
-class Delta(msgspec.Struct, frozen=True, array_like=True, tag=4):
+class Delta(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=4):
     """What leads a view from the age `base` to that of `generation`: one delta for each age, or one for all."""
 
     state: Name
@@ -84,13 +84,13 @@ class Delta(msgspec.Struct, frozen=True, array_like=True, tag=4):
     token: Token = 0
 
 
-class Feed(msgspec.Struct, frozen=True, array_like=True, tag=5):
+class Feed(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=5):
     """Shards that have changed, without their values: pull them when you need them."""
 
     changes: Generations
 
 
-class Pull(msgspec.Struct, frozen=True, array_like=True, tag=6):
+class Pull(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=6):
     """Send me what is newer than `known`. The answer has my token."""
 
     state: Name
@@ -99,7 +99,7 @@ class Pull(msgspec.Struct, frozen=True, array_like=True, tag=6):
     token: Token
 
 
-class Unchanged(msgspec.Struct, frozen=True, array_like=True, tag=7):
+class Unchanged(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=7):
     """What the pull knew is what there is."""
 
     state: Name
@@ -107,7 +107,7 @@ class Unchanged(msgspec.Struct, frozen=True, array_like=True, tag=7):
     token: Token
 
 
-class Withheld(msgspec.Struct, frozen=True, array_like=True, tag=8):
+class Withheld(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=8):
     """The pull cannot be answered: I have no such state, write no version that you read, or it is too large to send."""
 
     state: Name
@@ -115,15 +115,18 @@ class Withheld(msgspec.Struct, frozen=True, array_like=True, tag=8):
     token: Token
 
 
-class Obsolete(msgspec.Struct, frozen=True, array_like=True, tag=9):
-    """I hold or have dismissed what was yours at `generation`: if you are not past it, begin a greater life."""
+class Obsolete(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=9):
+    """What you said is behind what I know of you: if you are not past `generation`, begin a greater life."""
 
+    said: Number
+    """The incarnation under which it was said: whoever is in another life by now need not care."""
     generation: Generation
-    state: str = ""
-    """Empty where all of an incarnation was dismissed."""
+    """What I hold of `state`, or the life that I took for your last."""
+    state: Annotated[str, msgspec.Meta(max_length=MAX_NAME)] = ""
+    """Empty where all that was said is dismissed."""
 
 
-class Goodbye(msgspec.Struct, frozen=True, array_like=True, tag=10):
+class Goodbye(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=10):
     """I leave."""
 
 

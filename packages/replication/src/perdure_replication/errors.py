@@ -40,6 +40,77 @@ class BadFrame(ReplicationError):
         return f"no frame: {self.reason}"
 
 
+class InvalidState(ReplicationError, TypeError):
+    """The class of a replicated state says something that cannot be right."""
+
+    def __init__(self, state: str, reason: str) -> None:
+        super().__init__(state, reason)
+        self.state = state
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.state}: {self.reason}"
+
+
+class InvalidNode(ReplicationError, ValueError):
+    """A node was given something that cannot be right."""
+
+    def __init__(self, node: str, reason: str) -> None:
+        super().__init__(node, reason)
+        self.node = node
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"node {self.node!r}: {self.reason}"
+
+
+class NodeClosed(ReplicationError):
+    """A node was used before it was opened, or after it was closed."""
+
+    def __init__(self, node: str) -> None:
+        super().__init__(node)
+        self.node = node
+
+    def __str__(self) -> str:
+        return f"node {self.node!r} is not open: use it inside `async with`"
+
+
+class Fenced(ReplicationError):
+    """Another process has begun a later life of this node. This one publishes and stores nothing any more."""
+
+    def __init__(self, node: str, reason: str) -> None:
+        super().__init__(node, reason)
+        self.node = node
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"node {self.node!r} is fenced: {self.reason}: stop it; the other one is the node now"
+
+
+class MutationFailed(ReplicationError):
+    """A mutation was not made: state, age and view are as before, and nothing was sent."""
+
+    def __init__(self, state: str, reason: str) -> None:
+        super().__init__(state, reason)
+        self.state = state
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.state}: {self.reason}"
+
+
+class MutationRefused(MutationFailed, ValueError):
+    """What a mutation returned cannot be encoded, could not be read back, or is too large."""
+
+
+class MutationUnstored(MutationFailed):
+    """The new state could not be stored; the cause says why. It is surely not stored."""
+
+
+class TooManyMutations(MutationFailed):
+    """As many mutations wait for the store as may."""
+
+
 class NodeTaken(ReplicationError):
     """A node of this name is open already where names are known."""
 
@@ -61,3 +132,48 @@ class PeerUnreachable(ReplicationError):
 
     def __str__(self) -> str:
         return f"{self.peer} cannot be reached: {self.reason}"
+
+
+class StalePeers(ReplicationError):
+    """A strict query found views that are not as fresh as asked for, and could not make them so in time."""
+
+    def __init__(
+        self, state: str, stale: tuple[str, ...], missing: tuple[str, ...], incompatible: tuple[str, ...]
+    ) -> None:
+        super().__init__(state, stale, missing, incompatible)
+        self.state = state
+        self.stale = stale
+        self.missing = missing
+        self.incompatible = incompatible
+
+    def __str__(self) -> str:
+        kinds = {"stale": self.stale, "missing": self.missing, "incompatible": self.incompatible}
+        found = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in kinds.items() if names)
+        return f"{self.state}: not all views are fresh: {found}: retry later, or allow more staleness"
+
+
+class UnknownState(ReplicationError, LookupError):
+    """The node was not given this replicated state."""
+
+    def __init__(self, node: str, state: str, known: tuple[str, ...]) -> None:
+        super().__init__(node, state, known)
+        self.node = node
+        self.state = state
+        self.known = known
+
+    def __str__(self) -> str:
+        return f"node {self.node!r} has no state {self.state!r}; it has: {', '.join(self.known) or 'none'}"
+
+
+class UnknownVersion(ReplicationError):
+    """A view, a delta or a stored state is of a version for which there is no reader here."""
+
+    def __init__(self, state: str, what: str, version: int, readable: tuple[int, ...]) -> None:
+        super().__init__(state, what, version, readable)
+        self.state = state
+        self.what = what
+        self.version = version
+        self.readable = readable
+
+    def __str__(self) -> str:
+        return f"{self.state}: a {self.what} of version {self.version}; read here: {', '.join(map(str, self.readable))}"

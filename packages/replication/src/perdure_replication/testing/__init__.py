@@ -1,0 +1,23 @@
+"""What helps to test replicated state: states, a clock, stores, a network that fails, whole clusters of engines."""
+
+from perdure_replication.testing._clock import TestClock
+from perdure_replication.testing._network import Network
+from perdure_replication.testing._persistence import FailingPersistence, InMemoryPersistence
+from perdure_replication.testing._simulation import SimulatedNode, Simulation
+from perdure_replication.testing._states import Adjusted, Secretive, Shown, TestDeltaState, TestState, Tuned, Value
+
+__all__ = [
+    "Adjusted",
+    "FailingPersistence",
+    "InMemoryPersistence",
+    "Network",
+    "Secretive",
+    "Shown",
+    "SimulatedNode",
+    "Simulation",
+    "TestClock",
+    "TestDeltaState",
+    "TestState",
+    "Tuned",
+    "Value",
+]

@@ -1,0 +1,73 @@
+"""Where shards are kept in tests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from perdure_replication._envelopes import StateObject
+from perdure_replication._persistence import StatePersistence
+from perdure_replication.errors import Fenced
+
+
+class InMemoryPersistence(StatePersistence):
+    """Keeps shards in a dictionary, which outlives the node. `life()` gives the next life of it another object."""
+
+    def __init__(self, node: str = "node") -> None:
+        self.node = node
+        self.records: dict[str, StateObject] = {}
+        self.saved: list[tuple[StateObject, tuple[Any, ...]]] = []
+        """Every save that succeeded, with its changes."""
+        self._claims: list[int] = []
+        self._own = 0
+
+    def life(self) -> InMemoryPersistence:
+        """Return an object on the same records, for another life."""
+        other = InMemoryPersistence(self.node)
+        other.records, other.saved, other._claims = self.records, self.saved, self._claims
+        return other
+
+    async def claim(self, at_least: int) -> int:
+        self._own = max([at_least, *(claim + 1 for claim in self._claims)])
+        self._claims.append(self._own)
+        return self._own
+
+    async def load(self, state: str) -> StateObject | None:
+        return self.records.get(state)
+
+    async def save(self, record: StateObject, changes: Sequence[Any]) -> None:
+        if not self._claims or self._claims[-1] != self._own:
+            raise Fenced(self.node, "a later life of it has begun on the same store")
+        self.records[record.state] = record
+        self.saved.append((record, tuple(changes)))
+
+
+class FailingPersistence(StatePersistence):
+    """Fails to load and to save, with an error of your choice; `heal` ends it, and everything goes to another one."""
+
+    def __init__(self, error: Exception | None = None, behind: StatePersistence | None = None) -> None:
+        self._error: Exception | None = error or OSError("the disk is gone")
+        self._behind = behind or InMemoryPersistence()
+
+    def heal(self) -> None:
+        """Fail no more."""
+        self._error = None
+
+    def fail(self, error: Exception) -> None:
+        """Fail again."""
+        self._error = error
+
+    async def claim(self, at_least: int) -> int:
+        return await self._behind.claim(at_least)
+
+    async def load(self, state: str) -> StateObject | None:
+        self._check()
+        return await self._behind.load(state)
+
+    async def save(self, record: StateObject, changes: Sequence[Any]) -> None:
+        self._check()
+        await self._behind.save(record, changes)
+
+    def _check(self) -> None:
+        if self._error is not None:
+            raise self._error
