@@ -211,7 +211,14 @@ class TestChunkArchive:
         assert size < 22_000 / 10
         assert [page async for page in archive.pages("Tape/a")] == [entries]
 
-    @pytest.mark.parametrize("chunk", [b"", b"\0", b"\0rubbish", b"\1rubbish", b"\0\x90", b"\0\x91\x92\x02\xc4\x01x"])
+    @pytest.mark.parametrize(
+        "chunk",
+        [
+            *(b"", b"\0", b"\0rubbish", b"\1rubbish", b"\0\x90", b"\0\x91\x92\x02\xc4\x01x"),
+            b"\0\x92\x92\x09\xc4\x01x\x92\x03\xc4\x01x",  # of 9 and 3: who believes it looks for the beginning for ever
+            b"\0\x94" + b"".join(b"\x92%c\xc4\x01x" % number for number in range(4)),
+        ],
+    )
     async def test_damage_is_named(self, chunk: bytes) -> None:
         """With the id and the number."""
         snapshots = CollectionSnapshots(MemoryBackend())

@@ -9,6 +9,7 @@ import stat
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
+from hashlib import sha256
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,12 @@ def test_a_changed_byte_is_noticed() -> None:
             unwrap("a", 5, body[:place] + bytes([body[place] ^ 1]) + body[place + 1 :])
 
 
+def object_of(identity: bytes) -> bytes:
+    """Return an object of an id that is no text, such as only somebody writes who means it."""
+    rest = len(identity).to_bytes(2, "big") + (5).to_bytes(8, "big") + bytes(8) + identity
+    return b"perdure\x01" + sha256(rest).digest() + rest
+
+
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
@@ -139,7 +146,8 @@ def test_a_changed_byte_is_noticed() -> None:
         (b"perdure\x02" + bytes(100), "it is in version 2 of the format, and this perdure reads version 1"),
         (wrap("a", 5, b"the record")[:-4], "it has 65 of 69 bytes"),
         (wrap("a", 5, b"the record")[:-1] + b"D", "its checksum is wrong"),
-        (wrap("b", 5, b"the record"), "it is a snapshot of 'b'"),
+        (wrap("b", 5, b"the record"), "it is a snapshot of another persistence id"),
+        (object_of(b"\xff"), "it is a snapshot of another persistence id"),
         (wrap("a", 6, b"the record"), "it is the snapshot at 6"),
     ],
 )

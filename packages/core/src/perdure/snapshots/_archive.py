@@ -132,6 +132,7 @@ def _entries(persistence_id: str, number: int, chunk: bytes) -> list[Entry]:
         entries = [Entry(key, record) for key, record in _decode(body)]
     except (CompressionError, msgspec.MsgspecError) as error:
         raise CorruptionError(persistence_id, number, f"the archived events up to here are damaged: {error}") from error
-    if not entries or entries[-1].key != number:
+    first = number - len(entries) + 1
+    if not entries or first < 1 or [entry.key for entry in entries] != [*range(first, number + 1)]:
         raise CorruptionError(persistence_id, number, "the archived events up to here are damaged")
     return entries

@@ -45,9 +45,8 @@ def unwrap(persistence_id: str, sequence_number: int, body: bytes) -> bytes:
         raise WrongObjectError(f"it has {len(body):,} of {begin + size:,} bytes")
     if sha256(memoryview(body)[_HEAD.size :]).digest() != digest:
         raise WrongObjectError("its checksum is wrong")
-    identity = body[_BEGIN:begin].decode()
-    if identity != persistence_id:
-        raise WrongObjectError(f"it is a snapshot of {identity!r}")
+    if body[_BEGIN:begin] != persistence_id.encode():
+        raise WrongObjectError("it is a snapshot of another persistence id")
     if number != sequence_number:
         raise WrongObjectError(f"it is the snapshot at {number}")
     return body[begin:]
