@@ -31,8 +31,8 @@ class Custody:
 
     @property
     def is_stale(self) -> bool:
-        """True if the subject may have been forgotten since it was looked up."""
-        return self._subject is not None and not self._vault.is_fresh(self._subject)
+        """True if the subject was forgotten, or may have been since it was looked up."""
+        return self._subject is not None and not self._vault.may_be_read(self._subject)
 
     @property
     def has_subject(self) -> bool:

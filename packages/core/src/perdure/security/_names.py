@@ -14,7 +14,7 @@ import msgspec
 
 from perdure.abc import Backend, PutState, StateVersion, WriteGroup
 from perdure.errors import SealedStore
-from perdure.security._layout import plain_body, plain_record
+from perdure.security._own import opened, sealed
 from perdure.security._seal import Seal
 from perdure.security._sealing import Sealing
 
@@ -69,11 +69,10 @@ async def load_names(backend: Backend, sealing: Sealing) -> Names:
         if version:
             raise SealedStore("the key of its names was removed: restore the state 'sealing'")
         await _check_may_make(backend, sealing)
-        new = msgspec.msgpack.encode(_Stored(sealing.hide_names, urandom(32)))
-        put = PutState(STATE, PREFIX, seal.seal(0, plain_record(new)))
+        put = PutState(STATE, PREFIX, sealed(seal, 0, _Stored(sealing.hide_names, urandom(32))))
         await backend.commit([WriteGroup((put,), (StateVersion(STATE, PREFIX, 0),))])
         version, data = await backend.read_state(STATE, PREFIX)  # another may have been first
-    stored = msgspec.msgpack.decode(plain_body(seal.open(0, data)), type=_Stored)
+    stored = opened(seal, PREFIX, 0, data, _Stored)
     if stored.hidden != sealing.hide_names:
         raise SealedStore(f"hide_names={sealing.hide_names}, and it was made with {stored.hidden}: names cannot change")
     return Names(stored.key, hidden=stored.hidden)

@@ -43,6 +43,9 @@ from perdure.security._suites import BY_NUMBER, TAG_BYTES
 class Subjects(Protocol):
     """The keys of subjects that are in memory."""
 
+    def check(self, handle: bytes, name: str) -> None:
+        """Raise `SubjectForgotten` if a subject is known to be forgotten."""
+
     def secret(self, handle: bytes, name: str, number: int, fingerprint: bytes) -> Secret:
         """Return the secret of a subject. Raises `SubjectForgotten`, `SubjectKeyMissing`, `WrongKey`."""
 
@@ -185,7 +188,7 @@ class Seal:
             raise RecordMoved(self._name, number)
         sealing = self._sealing
         sealing.refresh()
-        key = data[2:9] + data[FIXED : FIXED + HANDLE_BYTES] if data[1] & SUBJECT else data[2:9]
+        key = self._subject_key(data) if data[1] & SUBJECT else data[2:9]
         cipher = sealing.ciphers.find((key, self._name)) or self._cipher(number, key)
         start = size + cipher.nonce_bytes
         if len(data) < start + TAG_BYTES:
@@ -194,6 +197,13 @@ class Seal:
             return cipher.decrypt(data[size:start], data[start:], self._place + place + data[:size])
         except InvalidTag:
             raise RecordAltered(self._name, number, "its bytes are not those that were sealed here") from None
+
+    def _subject_key(self, data: bytes) -> bytes:
+        """Return what names the cipher of a subject's record, which may be in memory when its key is destroyed."""
+        handle = data[FIXED : FIXED + HANDLE_BYTES]
+        if self._subjects is not None:
+            self._subjects.check(handle, self._name)
+        return data[2:9] + handle
 
     def _cipher(self, number: int, key: bytes) -> Ready:
         """Return the cipher that a header speaks of."""

@@ -14,14 +14,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from os import urandom
-from typing import ClassVar, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
 import msgspec
 
 from perdure.abc import MAX_KEY, Backend, DeleteRange, LastKey, Put, WriteGroup
 from perdure.errors import SubjectForgotten, SubjectKeyMissing, WrongKey
 from perdure.security._key import EncryptedKey
-from perdure.security._layout import plain_body, plain_record
+from perdure.security._own import opened, sealed
 from perdure.security._seal import Seal
 from perdure.security._sealing import Sealing
 from perdure.security._secret import Secret, subject_secret
@@ -32,7 +32,7 @@ SUBJECT_KEYS = "subject_keys"
 class _Stored(msgspec.Struct, frozen=True, array_like=True):
     """A key, or None for a subject that was forgotten, and when, in microseconds since 1970."""
 
-    key: bytes | None
+    key: Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)] | None
     timestamp: int
 
 
@@ -42,6 +42,10 @@ class _Known(NamedTuple):
     number: int
     secret: Secret | None
     read_at: float
+
+    @property
+    def is_forgotten(self) -> bool:
+        return self.number > 0 and self.secret is None
 
 
 class SubjectKeys:
@@ -78,10 +82,20 @@ class SubjectKeys:
             raise WrongKey(name, number, 0, fingerprint.hex(), known.secret.key_id[2:].hex())
         return known.secret
 
+    def check(self, handle: bytes, name: str) -> None:
+        """Raise `SubjectForgotten` if a subject is known to be forgotten."""
+        known = self._known.get(handle)
+        if known is not None and known.is_forgotten:
+            raise SubjectForgotten(name)
+
     def is_fresh(self, handle: bytes) -> bool:
         """Tell whether what is known of a subject need not be looked up again."""
         known = self._known.get(handle)
         return known is not None and self._monotonic() - known.read_at < self._FRESH
+
+    def may_be_read(self, handle: bytes) -> bool:
+        """Tell whether a subject is known not to be forgotten."""
+        return self.is_fresh(handle) and not self._known[handle].is_forgotten
 
     async def look_up(self, handles: Iterable[bytes]) -> None:
         """Know the keys of these subjects, as they were in the last minute. Raises `StoreError`, `SealError`."""
@@ -93,7 +107,7 @@ class SubjectKeys:
         """Return the secret of a subject, None if it has no key yet. Raises `SubjectForgotten`."""
         await self.look_up((handle,))
         known = self._known[handle]
-        if known.number and known.secret is None:
+        if known.is_forgotten:
             raise SubjectForgotten(name)
         return known.secret
 
@@ -107,7 +121,7 @@ class SubjectKeys:
         """Destroy the key of a subject; when this returns that is durable. Return False if it had none to destroy."""
         while True:
             known = await self._read(handle)
-            if known.number and known.secret is None:
+            if known.is_forgotten:
                 return False
             if await self._put(handle, known.number, None):
                 await self._read(handle)
@@ -134,7 +148,7 @@ class SubjectKeys:
         number, data = await self._stored(handle)
         secret: Secret | None = None
         if data is not None:
-            stored = msgspec.msgpack.decode(plain_body(self._seal(handle).open(number, data)), type=_Stored)
+            stored = opened(self._seal(handle), handle.hex(), number, data, _Stored)
             secret = None if stored.key is None else subject_secret(handle, EncryptedKey(stored.key))
             if secret is None:
                 self._sealing.ciphers.clear()
@@ -151,8 +165,8 @@ class SubjectKeys:
     async def _put(self, handle: bytes, after: int, key: bytes | None) -> bool:
         """Store a key, or that there is none any more, behind the last entry; False if that was another."""
         prefix, number = handle.hex(), after + 1
-        stored = msgspec.msgpack.encode(_Stored(key, int(self._time() * 1_000_000)))
-        put = Put(SUBJECT_KEYS, prefix, number, self._seal(handle).seal(number, plain_record(stored)))
+        stored = _Stored(key, int(self._time() * 1_000_000))
+        put = Put(SUBJECT_KEYS, prefix, number, sealed(self._seal(handle), number, stored))
         group = WriteGroup((put, DeleteRange(SUBJECT_KEYS, prefix, 1, number)), (LastKey(SUBJECT_KEYS, prefix, after),))
         try:
             [conflict] = await self._backend.commit([group])

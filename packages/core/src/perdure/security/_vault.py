@@ -75,9 +75,9 @@ class Vault:
         if self._subjects is not None:
             await self._subjects.look_up({handle for data in records if (handle := handle_of(data)) is not None})
 
-    def is_fresh(self, subject: str) -> bool:
-        """Tell whether what is known of a subject's key need not be looked up again."""
-        return self._subject_keys().is_fresh(self._handle(subject))
+    def may_be_read(self, subject: str) -> bool:
+        """Tell whether a subject is known not to be forgotten, as of the last minute."""
+        return self._subject_keys().may_be_read(self._handle(subject))
 
     async def subject(self, subject: str, name: str) -> Secret | None:
         """Return the secret of a subject, None if it has no key yet. Raises `SubjectForgotten`, `StoreError`."""
