@@ -13,6 +13,7 @@ from perdure_replication._actions import (
     Settled,
     Wake,
 )
+from perdure_replication._changes import Changes
 from perdure_replication._engine import Engine
 from perdure_replication._envelopes import Change, Freshness, StateObject, StateView
 from perdure_replication._events import (
@@ -50,7 +51,10 @@ from perdure_replication._messages import (
     Withheld,
 )
 from perdure_replication._metrics import Health, Metrics, PeerStatus
+from perdure_replication._node import Node
+from perdure_replication._outbox import Outbox, Outgoing
 from perdure_replication._persistence import BackendPersistence, StatePersistence
+from perdure_replication._replica import Answer, Replica
 from perdure_replication._restoring import Restored, restore
 from perdure_replication._settings import Limits, Settings
 from perdure_replication._shard import Shard
@@ -61,9 +65,11 @@ from perdure_replication.errors import Fenced, ReplicationError
 
 __all__ = [
     "Action",
+    "Answer",
     "Answered",
     "BackendPersistence",
     "Change",
+    "Changes",
     "Claim",
     "Claimed",
     "Delta",
@@ -93,9 +99,12 @@ __all__ = [
     "Message",
     "Metrics",
     "Mutate",
+    "Node",
     "Note",
     "Notify",
     "Obsolete",
+    "Outbox",
+    "Outgoing",
     "PeerStatus",
     "Persist",
     "PersistFailed",
@@ -105,6 +114,7 @@ __all__ = [
     "Recalled",
     "Receive",
     "Received",
+    "Replica",
     "ReplicatedState",
     "ReplicationError",
     "Report",

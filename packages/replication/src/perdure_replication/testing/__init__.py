@@ -3,6 +3,7 @@
 from perdure_replication.testing._clock import TestClock
 from perdure_replication.testing._network import Network
 from perdure_replication.testing._persistence import FailingPersistence, InMemoryPersistence
+from perdure_replication.testing._runtime import TestRuntime
 from perdure_replication.testing._simulation import SimulatedNode, Simulation
 from perdure_replication.testing._states import Adjusted, Secretive, Shown, TestDeltaState, TestState, Tuned, Value
 
@@ -17,6 +18,7 @@ __all__ = [
     "Simulation",
     "TestClock",
     "TestDeltaState",
+    "TestRuntime",
     "TestState",
     "Tuned",
     "Value",

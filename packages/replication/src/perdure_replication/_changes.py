@@ -1,0 +1,76 @@
+"""Views as they move on, for one who follows them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, TypeVar
+
+from perdure_replication._envelopes import Change, StateView
+from perdure_replication._generation import Generation
+
+V = TypeVar("V")
+
+
+class Changes(Generic[V]):
+    """An async iterator over the changes of one state's views, which ends when the node closes.
+
+    A slow follower misses values, never views: of each node it gets the latest. Its `since` may be passed to
+    `Replica.changes` later, in another life too, to go on from there.
+    """
+
+    def __init__(
+        self,
+        state: str,
+        held: Mapping[str, StateView[Any]],
+        since: Mapping[str, Generation] | None,
+        forget: Callable[[Changes[Any]], None],
+    ) -> None:
+        self.since: dict[str, Generation] = dict(since or {})
+        """The generation of each node that was given out."""
+        self._waiting: dict[str, Change[V]] = {}
+        self._came = asyncio.Event()
+        self._ended = False
+        self._forget = forget
+        if since is not None:
+            self._catch_up(state, held)
+
+    def _catch_up(self, state: str, held: Mapping[str, StateView[Any]]) -> None:
+        for node, view in held.items():
+            if node not in self.since or self.since[node] < view.generation:
+                self.put(Change(state, node, view.generation, view.view))
+        for node in self.since.keys() - held.keys():
+            self.put(Change(state, node, self.since[node], None, "removed"))
+
+    def put(self, change: Change[V]) -> None:
+        """Give out a change, in place of one of the same node that was not taken."""
+        self._waiting.pop(change.node, None)
+        self._waiting[change.node] = change
+        self._came.set()
+
+    def end(self) -> None:
+        """Give out what waits, and then nothing more."""
+        self._ended = True
+        self._came.set()
+
+    async def aclose(self) -> None:
+        """Follow no longer: iterating ends. May be called again."""
+        self._forget(self)
+        self._waiting.clear()
+        self.end()
+
+    def __aiter__(self) -> Changes[V]:
+        return self
+
+    async def __anext__(self) -> Change[V]:
+        while not self._waiting:
+            if self._ended:
+                raise StopAsyncIteration
+            self._came.clear()
+            await self._came.wait()
+        change = self._waiting.pop(next(iter(self._waiting)))
+        if change.kind == "removed":
+            self.since.pop(change.node, None)
+        else:
+            self.since[change.node] = change.generation
+        return change
