@@ -16,12 +16,12 @@ from perdure.abc import (
     Delete,
     DeleteRange,
     DeleteState,
-    HasKey,
     LastKey,
     Purge,
     PurgeState,
     Put,
     PutState,
+    Replace,
     Write,
     WriteGroup,
 )
@@ -36,13 +36,14 @@ class Place(NamedTuple):
 
 
 class _Log:
-    """The keys of one prefix, in order, and the place of each value."""
+    """The keys of one prefix, in order; of each value the place, and where it was put, which orders the feed."""
 
-    __slots__ = ("keys", "places")
+    __slots__ = ("keys", "places", "positions")
 
     def __init__(self) -> None:
         self.keys: list[int] = []
         self.places: dict[int, Place] = {}
+        self.positions: dict[int, int] = {}
 
 
 class Index:
@@ -82,23 +83,17 @@ class Index:
         for number in range(bisect_right(feed, after, key=itemgetter(0)), len(feed)):
             offset, prefix, key = feed[number]
             log = self._log(collection, prefix)
-            place = log.places.get(key) if log is not None else None
-            if place is not None and place.offset == offset:  # else it was deleted, or replaced by a later line
-                yield prefix, key, place
+            if log is not None and log.positions.get(key) == offset:  # else it was deleted, or put again further on
+                yield prefix, key, log.places[key]
 
     def conflict(self, group: WriteGroup) -> Conflict | None:
         """Return the first expectation of a group that does not hold, and what is in its place."""
         for expectation in group.expectations:
             if isinstance(expectation, LastKey):
-                actual = self.last(expectation.collection, expectation.prefix)
-                holds = actual == expectation.key
-            elif isinstance(expectation, HasKey):
-                log, actual = self._log(expectation.collection, expectation.prefix), 0
-                holds = log is not None and expectation.key in log.places
+                expected, actual = expectation.key, self.last(expectation.collection, expectation.prefix)
             else:
-                actual, _ = self.state(expectation.state, expectation.prefix)
-                holds = actual == expectation.version
-            if not holds:
+                expected, actual = expectation.version, self.state(expectation.state, expectation.prefix)[0]
+            if actual != expected:
                 return Conflict(expectation, actual)
         return None
 
@@ -107,6 +102,8 @@ class Index:
         match write:
             case Put(collection, prefix, key):
                 self._put(collection, prefix, key, place)
+            case Replace(collection, prefix, key):
+                self._replace(collection, prefix, key, place)
             case Delete(collection, prefix, key):
                 self._delete(collection, prefix, key, key + 1)
             case DeleteRange(collection, prefix, start, stop):
@@ -130,7 +127,13 @@ class Index:
         if key not in log.places:
             insort(log.keys, key)
         log.places[key] = place
+        log.positions[key] = place.offset
         self._feeds.setdefault(collection, []).append((place.offset, prefix, key))
+
+    def _replace(self, collection: str, prefix: str, key: int, place: Place) -> None:
+        log = self._log(collection, prefix)
+        if log is not None and key in log.places:
+            log.places[key] = place  # and its position stays
 
     def _delete(self, collection: str, prefix: str, start: int, stop: int) -> None:
         if (log := self._log(collection, prefix)) is None:
@@ -138,6 +141,7 @@ class Index:
         begin, end = bisect_left(log.keys, start), bisect_left(log.keys, stop)
         for key in log.keys[begin:end]:
             del log.places[key]
+            del log.positions[key]
         del log.keys[begin:end]
         if not log.keys:
             del self._logs[collection][prefix]

@@ -10,7 +10,7 @@ from typing import get_args, get_type_hints
 
 import msgspec
 
-from perdure.abc import Delete, DeleteRange, DeleteState, Purge, PurgeState, Put, PutState, Write
+from perdure.abc import Delete, DeleteRange, DeleteState, Purge, PurgeState, Put, PutState, Replace, Write
 from perdure.errors import StoreError
 
 MAX_VALUE_BYTES = 64 * 1024 * 1024
@@ -27,6 +27,7 @@ class _Line(msgspec.Struct, forbid_unknown_fields=True):
     """A line: one of its fields is set."""
 
     put: Put | None = None
+    replace: Replace | None = None
     delete: Delete | None = None
     delete_range: DeleteRange | None = None
     purge: Purge | None = None
@@ -63,4 +64,4 @@ def decoded(line: bytes) -> Write | Commit | None:
 
 def value_of(record: Write | Commit) -> bytes:
     """Return the value that a record holds; of one that holds none, no bytes."""
-    return record.value if isinstance(record, Put | PutState) else b""
+    return record.value if isinstance(record, Put | PutState | Replace) else b""

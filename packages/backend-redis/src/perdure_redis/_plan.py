@@ -1,10 +1,9 @@
 """A commit as the scripts want it: one for each slice, and several in turn where one would hold a server up.
 
 A plan names each place once, as a key of the script. The groups are one flat list of numbers and keys, in MessagePack:
-how many expectations, then each one's place and what it expects; how many items the writes have, then these. A place is
-expected to have this head, or this version; one with a minus sign to hold this key. Values follow as arguments, so that
-they are copied as little as can be. Keys of entries travel as text, for a number of Lua's holds 53 bits of their 63.
-Puts of one log whose keys ascend, as an actor's do, are one write.
+how many expectations, then each one's place and what it expects; how many items the writes have, then these. Values
+follow as arguments, so that they are copied as little as can be. Keys of entries travel as text, for a number of Lua's
+holds 53 bits of their 63. Puts of one log whose keys ascend, as an actor's do, are one write.
 """
 
 from __future__ import annotations
@@ -20,12 +19,12 @@ from perdure.abc import (
     Delete,
     DeleteRange,
     DeleteState,
-    HasKey,
     LastKey,
     Purge,
     PurgeState,
     Put,
     PutState,
+    Replace,
     StateVersion,
     Write,
     WriteGroup,
@@ -43,7 +42,7 @@ Round: TypeAlias = "dict[int, Plan]"
 
 _ROUND_GROUPS = 1024
 _ROUND_BYTES = 8 * 1024 * 1024
-_PUT, _REMOVE, _PURGE, _PUT_STATE, _DELETE_STATE, _PURGE_STATE = 1, 2, 3, 4, 5, 6
+_PUT, _REMOVE, _PURGE, _PUT_STATE, _DELETE_STATE, _PURGE_STATE, _REPLACE = 1, 2, 3, 4, 5, 6, 7
 _WRITER_SECONDS = 3600
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -76,8 +75,6 @@ class Plan:
             if type(expectation) is LastKey:
                 named = expectation.collection, expectation.prefix
                 steps += logs.get(named) or self._log(*named), str(expectation.key)
-            elif type(expectation) is HasKey:
-                steps += -self._log(expectation.collection, expectation.prefix), _there(expectation.key)
             else:
                 assert isinstance(expectation, StateVersion)
                 steps += self._state(expectation.state, expectation.prefix), str(expectation.version)
@@ -128,6 +125,9 @@ class Plan:
 
     def _unusual(self, write: Write) -> Sequence[Any]:
         match write:
+            case Replace(collection, prefix, key, value):
+                self._values.append(value)
+                return _REPLACE, self._log(collection, prefix), str(check_key(key)), len(self._values) + 1
             case Delete(collection, prefix, key):
                 return _REMOVE, self._log(collection, prefix), str(max(key, 0)), str(max(key + 1, 0))
             case DeleteRange(collection, prefix, start, stop):
@@ -176,7 +176,7 @@ def rounds_of(groups: Sequence[WriteGroup], keys: Keys, max_value_bytes: int) ->
         weight = 0
         for write in group.writes:
             kind = type(write)
-            if kind is Put or kind is PutState:
+            if kind is Put or kind is PutState or kind is Replace:
                 size_of = len(write.value)  # type: ignore[union-attr]
                 if size_of > max_value_bytes:
                     raise too_large(size_of, max_value_bytes)
@@ -202,11 +202,6 @@ def _slice_of(group: WriteGroup, keys: Keys) -> int:
         reason = f"the group touches {places}, which lie in several of the store's {keys.slices} slices"
         raise StoreError("commit", f"{reason}, and it is atomic within one: use one prefix, or a store with slices=1")
     return slices.pop()
-
-
-def _there(key: int) -> str:
-    """Return a key as text. One that no log can have is 0, for the scripts compare digits."""
-    return str(key) if 1 <= key <= MAX_KEY else "0"
 
 
 def _prefixes(group: WriteGroup) -> Iterator[str]:

@@ -241,6 +241,13 @@ local function extend(place, at, count, value)
   touch(place, collection, text)
 end
 
+-- Set the value alone: the entry keeps its position, and the feed has nothing new.
+local function replace(place, key, value)
+  local log = KEYS[base + place]
+  local entry, found = find(log, key)
+  if found then write('LSET', log, 3 * entry + 2, value) end
+end
+
 local function remove(place, start, stop)
   local id = ids[place]
   if not id then return end
@@ -290,12 +297,8 @@ local kinds = {
     heads[plan[at + 1]], present[plan[at + 1]] = '0', false
     return at + 2
   end,
+  function(at) replace(plan[at + 1], plan[at + 2], ARGV[plan[at + 3]]) return at + 4 end,
 }
-
-local function has(place, key)
-  local _, found = find(KEYS[base + place], key)
-  return found
-end
 
 local conflicts = {}
 local function apply()
@@ -304,10 +307,9 @@ local function apply()
     local holds, first = true, at + 1
     at = first + 2 * plan[at]
     for expected = first, at - 1, 2 do
-      local place, wanted = plan[expected], plan[expected + 1]
-      local actual = heads[place] -- none with a minus sign: a key is asked for
-      if actual ~= wanted and (actual or not has(-place, wanted)) then
-        conflicts[#conflicts + 1] = {group, (expected - first) / 2, actual or '0'}
+      local actual = heads[plan[expected]]
+      if actual ~= plan[expected + 1] then
+        conflicts[#conflicts + 1] = {group, (expected - first) / 2, actual}
         holds = false
         break
       end

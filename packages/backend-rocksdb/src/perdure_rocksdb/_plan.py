@@ -4,7 +4,7 @@ Groups are checked and applied in order against the heads, which hold what the s
 far. Nothing is written meanwhile: a plan that fails is thrown away, and the heads with it.
 
 A put above the head of a log, which nearly all are, needs nothing but the head. Any other write has to know what it
-replaces, because the place that an entry had in the feed goes with it.
+meets, because the place that an entry had in the feed goes with it, or stays where its value alone is replaced.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from perdure.abc import (
     Delete,
     DeleteRange,
     DeleteState,
-    HasKey,
     LastKey,
     Purge,
     PurgeState,
     Put,
     PutState,
+    Replace,
     Write,
     WriteGroup,
     check_key,
@@ -75,10 +75,6 @@ class Plan:
             if isinstance(expectation, LastKey):
                 actual = self._heads.log(expectation.collection, expectation.prefix).head
                 expected = expectation.key
-            elif isinstance(expectation, HasKey):
-                if self._has(expectation):
-                    continue
-                return Conflict(expectation, 0)
             else:
                 actual = self._heads.state(expectation.state, expectation.prefix).version
                 expected = expectation.version
@@ -90,10 +86,6 @@ class Plan:
             else:
                 self._change(write)
         return None
-
-    def _has(self, expectation: HasKey) -> bool:
-        log, key = self._heads.log(expectation.collection, expectation.prefix), expectation.key
-        return 1 <= key <= log.head and self._heads.position(log, key) != 0
 
     def _put(self, put: Put) -> None:
         key, value = put.key, put.value
@@ -112,8 +104,18 @@ class Plan:
         self._batch.put(log.feed + place, log.path + number, self._to_feed)
         self._heads.note(log, key, self._position)
 
+    def _replace(self, replace: Replace) -> None:
+        key, value = check_key(replace.key), replace.value
+        log = self._heads.log(replace.collection, replace.prefix)
+        if len(value) > self._max_value_bytes:
+            raise too_large(value, self._max_value_bytes)
+        if key <= log.head and (position := self._heads.position(log, key)):
+            self._batch.put(log.base + keys.number(key), keys.number(position) + value, self._to_entries)
+
     def _change(self, write: Write) -> None:
         match write:
+            case Replace():
+                self._replace(write)
             case Delete(collection, prefix, key):
                 self._remove(self._heads.log(collection, prefix), key, key + 1)
             case DeleteRange(collection, prefix, start, stop):

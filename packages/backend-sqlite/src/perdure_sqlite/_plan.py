@@ -1,9 +1,10 @@
 """A batch of groups, worked out before anything is written.
 
-A plan exists for groups that expect heads and versions, append (a key above the head), put states, and remove ranges
-below a head, which is nearly all that a journal does. Then writes to different tables commute, and so do removals and
-the appends above them: each table takes one statement for all the groups. A group in conflict leaves no trace in the
-plan, so no group ever has to be rolled back.
+A plan exists for groups that append (a key above the head), put states, remove ranges below a head, and replace values,
+which is nearly all that a journal does. Then writes to different tables commute, and so do removals and the appends
+above them: each table takes one statement for all the groups. Replacements may come last: what they would change is not
+put again in the same plan, so of several under one key the last counts, and one above the head finds nothing. A group
+in conflict leaves no trace in the plan, so no group ever has to be rolled back.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Sequence
 
-from perdure.abc import Conflict, DeleteRange, HasKey, LastKey, Put, PutState, Write, WriteGroup
+from perdure.abc import Conflict, DeleteRange, LastKey, Put, PutState, Replace, Write, WriteGroup, check_key
 from perdure_sqlite import _sql as sql
 from perdure_sqlite._errors import too_large
 from perdure_sqlite._heads import Head, Heads, Place
@@ -29,12 +30,13 @@ class Plan:
         self._logs: dict[Place, Head] = {}
         self._prefixes: list[tuple[int, str, str]] = []
         self._removals: dict[str, list[tuple[int, int, int]]] = {}
+        self._replacements: dict[str, dict[tuple[int, int], bytes]] = {}
         self._states: dict[str, dict[str, bytes]] = {}
         self._versions: dict[Place, int] = {}
 
     @classmethod
     def of(cls, groups: Sequence[WriteGroup], heads: Heads, max_value_bytes: int) -> Plan | None:
-        """Return the plan of these groups, or None when a head is not known or something in them is not usual."""
+        """Return the plan of these groups, or None when a head is not known or a write is not of the usual kinds."""
         plan = cls(heads, max_value_bytes)
         try:
             for group in groups:
@@ -48,7 +50,7 @@ class Plan:
         """True for appends to known logs of one collection, few enough for one statement, without a conflict."""
         return (
             len(self.appends) == 1
-            and not (self._prefixes or self._removals or self._states)
+            and not (self._prefixes or self._removals or self._replacements or self._states)
             and all(len(rows) <= sql.MOST_ROWS for rows in self.appends.values())
             and not any(self.outcomes)
         )
@@ -70,9 +72,11 @@ class Plan:
             yield from sql.insert(collection, rows)
         for collection, ranges in self._removals.items():
             yield sql.remove(collection, ranges)
-        for state, values in self._states.items():
+        for collection, values in self._replacements.items():
+            yield from sql.replace(collection, [(*place, value) for place, value in values.items()])
+        for state, puts in self._states.items():
             yield from sql.put_states(
-                state, [(prefix, self._versions[state, prefix], value) for prefix, value in values.items()]
+                state, [(prefix, self._versions[state, prefix], value) for prefix, value in puts.items()]
             )
 
     def _add(self, group: WriteGroup) -> Conflict | None:
@@ -80,8 +84,6 @@ class Plan:
             if isinstance(expectation, LastKey):
                 _, actual = self._head((expectation.collection, expectation.prefix))
                 expected = expectation.key
-            elif isinstance(expectation, HasKey):
-                raise _Unusual
             else:
                 actual = self._version((expectation.state, expectation.prefix))
                 expected = expectation.version
@@ -126,6 +128,12 @@ class Plan:
                 raise too_large(write.value, self._max_value_bytes)
             self._versions[where] = self._version(where) + 1
             self._states.setdefault(write.state, {})[write.prefix] = write.value
+        elif isinstance(write, Replace):
+            id, last = self._head((write.collection, write.prefix))
+            if len(write.value) > self._max_value_bytes:
+                raise too_large(write.value, self._max_value_bytes)
+            if check_key(write.key) <= last:
+                self._replacements.setdefault(write.collection, {})[id, write.key] = write.value
         elif isinstance(write, DeleteRange):
             id, last = self._head((write.collection, write.prefix))
             if write.stop > last:
@@ -137,4 +145,4 @@ class Plan:
 
 
 class _Unusual(Exception):
-    """A write that has to be applied by itself, or an expectation that takes a look into the store."""
+    """A write that has to be applied by itself."""

@@ -1,22 +1,21 @@
-"""Groups taken one by one, in the transaction under way: the unusual kinds, and the usual ones among them."""
+"""Writes applied one by one, in the transaction under way: the unusual kinds, and the usual ones among them."""
 
 from __future__ import annotations
 
 import sqlite3
 
 from perdure.abc import (
-    MAX_KEY,
     Conflict,
     Delete,
     DeleteRange,
     DeleteState,
     Expectation,
-    HasKey,
     LastKey,
     Purge,
     PurgeState,
     Put,
     PutState,
+    Replace,
     Write,
     check_key,
     check_prefix,
@@ -24,11 +23,8 @@ from perdure.abc import (
 from perdure_sqlite._heads import Heads
 
 
-def unmet(connection: sqlite3.Connection, expectation: Expectation, heads: Heads) -> Conflict | None:
-    """Return the conflict of an expectation with what is in the store, of which the heads are known."""
-    if isinstance(expectation, HasKey):
-        there = _has(connection, expectation.collection, expectation.prefix, expectation.key)
-        return None if there else Conflict(expectation, 0)
+def unmet(expectation: Expectation, heads: Heads) -> Conflict | None:
+    """Return the conflict of an expectation with what is known to be in the store."""
     if isinstance(expectation, LastKey):
         _, actual = heads.logs[expectation.collection, expectation.prefix]
         expected = expectation.key
@@ -44,6 +40,9 @@ def apply_write(connection: sqlite3.Connection, write: Write, heads: Heads) -> N
         case Put(collection, prefix, key, value):
             statement = f"INSERT OR REPLACE INTO collection_{collection} (prefix, key, value) VALUES (?, ?, ?)"
             connection.execute(statement, (_prefix_id(connection, collection, prefix), check_key(key), value))
+        case Replace(collection, prefix, key, value):
+            statement = f"UPDATE collection_{collection} SET value = ? WHERE prefix = {_ID} AND key = ?"
+            connection.execute(statement, (value, collection, prefix, check_key(key)))
         case Delete(collection, prefix, key):
             _remove(connection, collection, prefix, key, key + 1)
         case DeleteRange(collection, prefix, start, stop):
@@ -74,13 +73,6 @@ def _prefix_id(connection: sqlite3.Connection, collection: str, prefix: str) -> 
     connection.execute("INSERT OR IGNORE INTO prefixes (collection, prefix) VALUES (?, ?)", names)
     [number] = connection.execute(f"SELECT {_ID}", names).fetchone()
     return int(number)
-
-
-def _has(connection: sqlite3.Connection, collection: str, prefix: str, key: int) -> bool:
-    if not 1 <= key <= MAX_KEY:
-        return False
-    statement = f"SELECT 1 FROM collection_{collection} WHERE prefix = {_ID} AND key = ?"
-    return connection.execute(statement, (collection, prefix, key)).fetchone() is not None
 
 
 def _remove(connection: sqlite3.Connection, collection: str, prefix: str, start: int, stop: int) -> None:

@@ -47,6 +47,12 @@ def put_states(state: str, rows: Sequence[tuple[str, int, bytes]]) -> Iterator[S
     )
 
 
+def replace(collection: str, rows: Sequence[Row]) -> Iterator[Statement]:
+    """Yield the statements that change values where they are: a row keeps its position, and what is absent stays so."""
+    head = f"UPDATE collection_{collection} AS c SET value = r.column3 FROM ("
+    yield from _many(head, rows, ") AS r WHERE c.prefix = r.column1 AND c.key = r.column2")
+
+
 def remove(collection: str, ranges: Sequence[tuple[int, int, int]]) -> Statement:
     """Return the statement that removes ranges of keys: log, start, stop."""
     statement = f"""

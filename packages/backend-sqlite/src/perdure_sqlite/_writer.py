@@ -8,8 +8,8 @@ puts its own there, in its transaction, when it finds another's, and forgets wha
 The usual commit, appends to one collection, is a single statement that inserts only if the token is still ours: SQLite
 begins, checks, writes, syncs and commits in one call, for which the thread gives up the interpreter lock once. (A
 statement for each row lets go of the lock at each, and beside a busy loop has to wait for it as often.) Everything else
-is done in a transaction: batched by table if it only appends, puts states and removes below a head (`Plan`); group by
-group otherwise, with a query for each key that is expected to be there.
+is done in a transaction: batched by table if it only appends, puts states, replaces, and removes below a head (`Plan`);
+write by write otherwise.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import sqlite3
 from collections.abc import Sequence
 from uuid import uuid4
 
-from perdure.abc import Conflict, Put, PutState, WriteGroup
+from perdure.abc import Conflict, Put, PutState, Replace, WriteGroup
 from perdure.errors import StoreError
 from perdure_sqlite import _sql as sql
 from perdure_sqlite._errors import commit_error, too_large, translated
@@ -126,10 +126,10 @@ class Writer:
     def _apply_singly(self, group: WriteGroup) -> Conflict | None:
         self._heads.learn(self._connection, [group])
         for expectation in group.expectations:
-            if (conflict := unmet(self._connection, expectation, self._heads)) is not None:
+            if (conflict := unmet(expectation, self._heads)) is not None:
                 return conflict
         for write in group.writes:
-            if isinstance(write, Put | PutState) and len(write.value) > self._max_value_bytes:
+            if isinstance(write, Put | PutState | Replace) and len(write.value) > self._max_value_bytes:
                 raise too_large(write.value, self._max_value_bytes)
             apply_write(self._connection, write, self._heads)
         return None

@@ -8,8 +8,9 @@ stand on this alone, so a backend that keeps these few promises has every featur
 Why the head of a log is its last key: compaction keeps the last event, so the expectation `LastKey(n)` refuses
 every stale writer, in every backend, with no second record.
 
-Why a key can be expected to be there: what rewrites old entries in place (a sweep that seals them anew) goes on beside
-compaction, and a put alone would bring back what was removed since it was read. `HasKey` makes the put a replacement.
+Why there is a `Replace` beside `Put`: what rewrites old entries in place (a sweep that seals them anew) goes on beside
+compaction and beside readers of the feed. A put would bring back what was removed since it was read, and would show
+every reader of the feed an old record as a new one.
 """
 
 from __future__ import annotations
@@ -38,7 +39,6 @@ __all__ = [
     "Expectation",
     "FeedPage",
     "FeedRecord",
-    "HasKey",
     "LastKey",
     "MachineProfile",
     "MachineSpec",
@@ -47,6 +47,7 @@ __all__ = [
     "PurgeState",
     "Put",
     "PutState",
+    "Replace",
     "State",
     "StateVersion",
     "Versioned",
@@ -69,7 +70,16 @@ _PREFIX_BYTES = 1024
 
 
 class Put(msgspec.Struct, frozen=True, gc=False):
-    """Store `value` under `key`, replacing what is there."""
+    """Store `value` under `key`, whatever is there; its place in the feed is the newest."""
+
+    collection: str
+    prefix: str
+    key: int
+    value: bytes
+
+
+class Replace(msgspec.Struct, frozen=True, gc=False):
+    """Put another value in the place of the one under `key`; its place in the feed stays. Silent when absent."""
 
     collection: str
     prefix: str
@@ -131,14 +141,6 @@ class LastKey(msgspec.Struct, frozen=True, gc=False):
     key: int
 
 
-class HasKey(msgspec.Struct, frozen=True, gc=False):
-    """Expect that something is stored under this key. A put that expects it replaces, and never brings back."""
-
-    collection: str
-    prefix: str
-    key: int
-
-
 class StateVersion(msgspec.Struct, frozen=True, gc=False):
     """Expect a state to have this version; 0 expects that it was never put."""
 
@@ -147,8 +149,8 @@ class StateVersion(msgspec.Struct, frozen=True, gc=False):
     version: int
 
 
-Write: TypeAlias = Put | Delete | DeleteRange | Purge | PutState | DeleteState | PurgeState
-Expectation: TypeAlias = LastKey | HasKey | StateVersion
+Write: TypeAlias = Put | Replace | Delete | DeleteRange | Purge | PutState | DeleteState | PurgeState
+Expectation: TypeAlias = LastKey | StateVersion
 
 
 class WriteGroup(msgspec.Struct, frozen=True, gc=False):
@@ -159,10 +161,7 @@ class WriteGroup(msgspec.Struct, frozen=True, gc=False):
 
 
 class Conflict(NamedTuple):
-    """A group's first expectation that failed, and the key or version found in its place. The group changed nothing.
-
-    In place of a key that is not there (`HasKey`), 0 is found.
-    """
+    """A group's first expectation that failed, and the key or version found in its place. The group changed nothing."""
 
     expectation: Expectation
     actual: int
@@ -264,8 +263,8 @@ class Backend(ABC):
         """Return records of all prefixes in commit order, from the beginning or after an offset.
 
         Offsets are opaque and stay valid across processes. No record ever appears behind an offset that was handed out.
-        A value that was replaced appears at its newest place only; one that was deleted does not appear. Raises
-        `ValueError` for what is no offset.
+        A value that was put again appears at its newest place only, one that was changed by `Replace` at the place that
+        it had; one that was deleted does not appear. Raises `ValueError` for what is no offset.
         """
 
     @abstractmethod

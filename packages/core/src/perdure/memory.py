@@ -24,7 +24,6 @@ from perdure.abc import (
     Expectation,
     FeedPage,
     FeedRecord,
-    HasKey,
     LastKey,
     MachineSpec,
     Page,
@@ -32,6 +31,8 @@ from perdure.abc import (
     PurgeState,
     Put,
     PutState,
+    Replace,
+    StateVersion,
     Write,
     WriteGroup,
 )
@@ -71,23 +72,10 @@ class _Store:
         log = self.log(collection, prefix)
         return 0 if log is None else log.keys[-1]
 
-    def has(self, collection: str, prefix: str, key: int) -> bool:
-        log = self.log(collection, prefix)
-        return log is not None and key in log.values
-
-    def version(self, state: str, prefix: str) -> int:
-        return self.states.get((state, prefix), (0, None))[0]
-
-    def unmet(self, expectation: Expectation) -> Conflict | None:
-        """Return the conflict of an expectation with what is stored."""
+    def actual(self, expectation: Expectation) -> int:
         if isinstance(expectation, LastKey):
-            actual = self.last(expectation.collection, expectation.prefix)
-            return None if actual == expectation.key else Conflict(expectation, actual)
-        if isinstance(expectation, HasKey):
-            there = self.has(expectation.collection, expectation.prefix, expectation.key)
-            return None if there else Conflict(expectation, 0)
-        actual = self.version(expectation.state, expectation.prefix)
-        return None if actual == expectation.version else Conflict(expectation, actual)
+            return self.last(expectation.collection, expectation.prefix)
+        return self.states.get((expectation.state, expectation.prefix), (0, None))[0]
 
     def put(self, collection: str, prefix: str, key: int, value: bytes) -> None:
         log = self.log(collection, prefix)
@@ -105,6 +93,11 @@ class _Store:
         log.positions[key] = self.position
         feed[self.position] = (prefix, key)
 
+    def replace(self, collection: str, prefix: str, key: int, value: bytes) -> None:
+        log = self.log(collection, prefix)
+        if log is not None and key in log.values:
+            log.values[key] = value
+
     def delete(self, collection: str, prefix: str, start: int, stop: int) -> None:
         log = self.log(collection, prefix)
         if log is None:
@@ -121,6 +114,8 @@ class _Store:
         if type(write) is Put:  # nearly all are, and a match takes microseconds
             return self.put(write.collection, write.prefix, write.key, write.value)
         match write:
+            case Replace(collection, prefix, key, value):
+                self.replace(collection, prefix, key, value)
             case Delete(collection, prefix, key):
                 self.delete(collection, prefix, key, key + 1)
             case DeleteRange(collection, prefix, start, stop):
@@ -128,7 +123,7 @@ class _Store:
             case Purge(collection, prefix):
                 self.delete(collection, prefix, 0, self.last(collection, prefix) + 1)
             case PutState(state, prefix, value):
-                self.states[state, prefix] = (self.version(state, prefix) + 1, value)
+                self.states[state, prefix] = (self.actual(StateVersion(state, prefix, 0)) + 1, value)
             case DeleteState(state, prefix):
                 version, old = self.states.get((state, prefix), (0, None))
                 if old is not None:
@@ -152,7 +147,7 @@ class MemoryBackend(Backend):
         self._check("commit")
         for group in groups:
             for write in group.writes:
-                if isinstance(write, (Put, PutState)) and len(write.value) > self.max_value_bytes:
+                if isinstance(write, (Put, PutState, Replace)) and len(write.value) > self.max_value_bytes:
                     raise StoreError(
                         "commit", f"a value of {len(write.value):,} bytes is over {self.max_value_bytes:,}"
                     )
@@ -203,8 +198,10 @@ class MemoryBackend(Backend):
 
     def _apply(self, group: WriteGroup) -> Conflict | None:
         for expectation in group.expectations:
-            if (conflict := self._store.unmet(expectation)) is not None:
-                return conflict
+            actual = self._store.actual(expectation)
+            expected = expectation.key if isinstance(expectation, LastKey) else expectation.version
+            if actual != expected:
+                return Conflict(expectation, actual)
         for write in group.writes:
             self._store.apply(write)
         return None
