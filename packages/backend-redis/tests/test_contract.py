@@ -43,6 +43,8 @@ ORDER_WITHIN_ONE_COMMIT = {
 
 AS_ON_ONE_SERVER = {
     "test_a_commit_that_fails_writes_nothing",
+    "test_a_new_value_of_the_greatest_size_is_kept",
+    "test_a_new_value_over_the_limit_is_refused",
     "test_a_slow_reader_holds_no_writer_up",
     "test_a_value_of_the_greatest_size_is_kept",
     "test_a_value_over_the_limit_is_refused",

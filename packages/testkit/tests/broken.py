@@ -7,8 +7,7 @@ import asyncio
 import threading
 import unicodedata
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
-from functools import partial
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import ClassVar
 from uuid import uuid4
@@ -22,11 +21,11 @@ from perdure.abc import (
     DeleteRange,
     Expectation,
     FeedPage,
-    HasKey,
     LastKey,
     Page,
     Purge,
     Put,
+    Replace,
     WriteGroup,
 )
 from perdure.memory import MemoryBackend
@@ -130,77 +129,111 @@ class TestForkingOpeners(Broken):
             return outcome
 
 
+class Replacing(MemoryBackend):
+    """Replaces as it says itself."""
+
+    async def commit(self, groups: Sequence[WriteGroup]) -> Outcomes:
+        self._store.replace = self._replace  # type: ignore[method-assign]
+        return await super().commit(groups)
+
+    def _has(self, collection: str, prefix: str, key: int) -> bool:
+        log = self._store.log(collection, prefix)
+        return log is not None and key in log.values
+
+    def _replace(self, collection: str, prefix: str, key: int, value: bytes) -> None:
+        type(self._store).replace(self._store, collection, prefix, key, value)
+
+
+class TestMoving(Broken):
+    """Puts anew what it is to replace."""
+
+    __test__ = True
+
+    class kind(Replacing):
+        def _replace(self, collection: str, prefix: str, key: int, value: bytes) -> None:
+            if self._has(collection, prefix, key):
+                self._store.put(collection, prefix, key, value)
+
+
 class TestResurrecting(Broken):
-    """Asks for no key that a group expects."""
+    """Puts what is to be replaced and is not there."""
 
     __test__ = True
 
-    class kind(MemoryBackend):
-        async def commit(self, groups: Sequence[WriteGroup]) -> Outcomes:
-            return await super().commit([self._careless(group) for group in groups])
-
-        def _careless(self, group: WriteGroup) -> WriteGroup:
-            others = [each for each in group.expectations if not isinstance(each, HasKey)]
-            return WriteGroup(group.writes, tuple(others))
-
-
-class TestLookingBeforeTheCommit(Broken):
-    """Looks for the keys that groups expect before the first of them is applied."""
-
-    __test__ = True
-
-    class kind(MemoryBackend):
-        async def commit(self, groups: Sequence[WriteGroup]) -> Outcomes:
-            has = self._store.has
-            before = {
-                each: has(each.collection, each.prefix, each.key)
-                for group in groups
-                for each in group.expectations
-                if isinstance(each, HasKey)
-            }
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(self._store, "has", lambda *place: before[HasKey(*place)])
-                return await super().commit(groups)
+    class kind(Replacing):
+        def _replace(self, collection: str, prefix: str, key: int, value: bytes) -> None:
+            if self._has(collection, prefix, key):
+                super()._replace(collection, prefix, key, value)
+            else:
+                self._store.put(collection, prefix, key, value)
 
 
-class TestTrustingTheHead(Broken):
+class TestResurrectingBelowTheHead(Broken):
     """Takes every key up to the head of a log for one that is there."""
 
     __test__ = True
 
-    class kind(MemoryBackend):
-        async def commit(self, groups: Sequence[WriteGroup]) -> Outcomes:
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(self._store, "has", self._below_the_head)
-                return await super().commit(groups)
-
-        def _below_the_head(self, collection: str, prefix: str, key: int) -> bool:
-            return 1 <= key <= self._store.last(collection, prefix)
+    class kind(Replacing):
+        def _replace(self, collection: str, prefix: str, key: int, value: bytes) -> None:
+            if self._has(collection, prefix, key):
+                super()._replace(collection, prefix, key, value)
+            elif key <= self._store.last(collection, prefix):
+                self._store.put(collection, prefix, key, value)
 
 
-class TestRememberingKeys(Broken):
-    """Trusts that the keys which it has found are there, though others remove them."""
+class TestIgnoring(Broken):
+    """Replaces nothing."""
 
     __test__ = True
 
-    class kind(MemoryBackend):
+    class kind(Replacing):
+        def _replace(self, collection: str, prefix: str, key: int, value: bytes) -> None:
+            """Do nothing."""
+
+
+class TestLookingBeforeTheCommit(Broken):
+    """Looks before the commit for what its groups replace, and puts that."""
+
+    __test__ = True
+
+    class kind(Replacing):
+        async def commit(self, groups: Sequence[WriteGroup]) -> Outcomes:
+            replacements = [write for group in groups for write in group.writes if isinstance(write, Replace)]
+            places = ((each.collection, each.prefix, each.key) for each in replacements)
+            self._found = {place for place in places if self._has(*place)}
+            return await super().commit(groups)
+
+        def _replace(self, collection: str, prefix: str, key: int, value: bytes) -> None:
+            if (collection, prefix, key) not in self._found:
+                return
+            if self._has(collection, prefix, key):
+                super()._replace(collection, prefix, key, value)
+            else:
+                self._store.put(collection, prefix, key, value)
+
+
+class TestRememberingKeys(Broken):
+    """Trusts that the keys which it has replaced are there, though others remove them."""
+
+    __test__ = True
+
+    class kind(Replacing):
         def __init__(self, name: str) -> None:
             super().__init__(name)
-            self._found: set[tuple[str, str, int]] = set()
+            self._replaced: set[tuple[str, str, int]] = set()
 
         async def commit(self, groups: Sequence[WriteGroup]) -> Outcomes:
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(self._store, "has", partial(self._recalls, self._store.has))
-                outcomes = await super().commit(groups)
-            if any(not isinstance(write, Put) for group in groups for write in group.writes):
-                self._found.clear()
+            outcomes = await super().commit(groups)
+            if any(not isinstance(write, (Put, Replace)) for group in groups for write in group.writes):
+                self._replaced.clear()
             return outcomes
 
-        def _recalls(self, has: Callable[..., bool], collection: str, prefix: str, key: int) -> bool:
-            place = collection, prefix, key
-            if place not in self._found and has(*place):
-                self._found.add(place)
-            return place in self._found
+        def _replace(self, collection: str, prefix: str, key: int, value: bytes) -> None:
+            if self._has(collection, prefix, key):
+                self._replaced.add((collection, prefix, key))
+                super()._replace(collection, prefix, key, value)
+            elif (collection, prefix, key) in self._replaced:
+                self._store.put(collection, prefix, key, value)
 
 
 class TestReordering(Broken):

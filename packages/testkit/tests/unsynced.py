@@ -20,13 +20,14 @@ from perdure.abc import (
     PurgeState,
     Put,
     PutState,
+    Replace,
     Write,
     WriteGroup,
 )
 from perdure.memory import MemoryBackend
 
 KINDS: dict[str, type[Write]] = {
-    kind.__name__: kind for kind in (Put, Delete, DeleteRange, Purge, PutState, DeleteState, PurgeState)
+    kind.__name__: kind for kind in (Put, Replace, Delete, DeleteRange, Purge, PutState, DeleteState, PurgeState)
 }
 
 

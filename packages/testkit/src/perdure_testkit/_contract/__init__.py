@@ -14,8 +14,8 @@ from perdure_testkit._contract._lifetime import LifetimeRules
 from perdure_testkit._contract._limits import LimitRules
 from perdure_testkit._contract._model import ModelRules
 from perdure_testkit._contract._openers import OpenerRules, ProcessRules
-from perdure_testkit._contract._presence import PresenceRules
 from perdure_testkit._contract._reference import ReferenceRules
+from perdure_testkit._contract._replacements import ReplacementRules
 from perdure_testkit._contract._snapshot_concurrency import SnapshotConcurrencyRules
 from perdure_testkit._contract._snapshot_isolation import SnapshotIsolationRules
 from perdure_testkit._contract._snapshot_lifetime import SnapshotLifetimeRules
@@ -31,7 +31,7 @@ class BackendContract(
     CollectionRules,
     StateRules,
     CommitRules,
-    PresenceRules,
+    ReplacementRules,
     IsolationRules,
     FeedRules,
     ReferenceRules,

@@ -21,12 +21,12 @@ from perdure.abc import (
     DeleteRange,
     DeleteState,
     Expectation,
-    HasKey,
     LastKey,
     Purge,
     PurgeState,
     Put,
     PutState,
+    Replace,
     StateVersion,
     Write,
     WriteGroup,
@@ -51,6 +51,7 @@ _made_up = settings(
 def _writes(prefix: st.SearchStrategy[str]) -> st.SearchStrategy[tuple[Write, ...]]:
     write = st.one_of(
         st.builds(Put, _name, prefix, _key, _value),
+        st.builds(Replace, _name, prefix, _key, _value),
         st.builds(PutState, _name, prefix, _value),
         st.builds(Delete, _name, prefix, _key),
         st.builds(DeleteRange, _name, prefix, _key, _key),
@@ -102,13 +103,8 @@ class ModelRules:
         expectations: list[Expectation] = []
         for _ in range(data.draw(st.integers(0, 2), "expectations")):
             name, where, off = f"{data.draw(_name)}{number}", data.draw(prefix), data.draw(_seldom)
-            kind = data.draw(st.sampled_from([LastKey, HasKey, StateVersion]))
-            if kind is LastKey:
+            if data.draw(st.booleans()):
                 expectations.append(LastKey(name, where, min(await model.last(name, where) + off, MAX_KEY)))
-            elif kind is HasKey:
-                entries, _ = await model.page(name, where, 1, MAX_KEY + 1, limit=100, max_bytes=1 << 20)
-                keys = st.sampled_from([entry.key for entry in entries]) if entries and not off else _key
-                expectations.append(HasKey(name, where, data.draw(keys, "key")))
             else:
                 expectations.append(StateVersion(name, where, (await model.read_state(name, where))[0] + off))
         writes = tuple(_moved(write, number) for write in data.draw(_writes(prefix), "writes"))

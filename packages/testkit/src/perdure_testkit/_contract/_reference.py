@@ -15,12 +15,12 @@ from perdure.abc import (
     DeleteRange,
     DeleteState,
     Expectation,
-    HasKey,
     LastKey,
     Purge,
     PurgeState,
     Put,
     PutState,
+    Replace,
     StateVersion,
     Write,
     WriteGroup,
@@ -70,7 +70,7 @@ class ReferenceRules:
 
 
 async def _group(random: Random, reference: MemoryBackend) -> WriteGroup:
-    """Return a group whose expectations mostly hold; every other one only appends, as journals do."""
+    """Return a group whose expectations mostly hold; every other one appends, as journals do."""
     expectations = [await _expectation(random, reference) for _ in range(random.choice((0, 1, 1, 2)))]
     if random.random() < 0.5:
         return WriteGroup(tuple(await _appends(random, reference)), tuple(expectations))
@@ -79,13 +79,9 @@ async def _group(random: Random, reference: MemoryBackend) -> WriteGroup:
 
 async def _expectation(random: Random, reference: MemoryBackend) -> Expectation:
     prefix, off = random.choice(_PREFIXES), random.choice((0, 0, 0, 0, 1))
-    [kind] = random.choices((LastKey, HasKey, StateVersion), weights=(4, 3, 3))
-    collection = random.choice(_COLLECTIONS)
-    if kind is LastKey:
+    if random.random() < 0.6:
+        collection = random.choice(_COLLECTIONS)
         return LastKey(collection, prefix, await reference.last(collection, prefix) + off)
-    if kind is HasKey:
-        keys = [key for key, _ in await _all_entries(reference, collection, prefix)]
-        return HasKey(collection, prefix, random.choice(keys or [1]) + off)
     state = random.choice(_STATES)
     return StateVersion(state, prefix, (await reference.read_state(state, prefix))[0] + off)
 
@@ -101,6 +97,9 @@ async def _appends(random: Random, reference: MemoryBackend) -> list[Write]:
         writes.append(PutState(random.choice(_STATES), prefix, random.randbytes(3)))
     if random.random() < 0.2:
         writes.append(DeleteRange(collection, prefix, 1, random.randint(1, last + 1)))
+    for _ in range(random.choice((0, 0, 0, 1, 3))):
+        replace = Replace(collection, prefix, random.randint(1, last + 4), random.randbytes(random.randint(0, 9)))
+        writes.insert(random.randint(0, len(writes)), replace)
     return writes
 
 
@@ -109,6 +108,7 @@ def _write(random: Random) -> Write:
     key, value = random.randint(1, 12), random.randbytes(random.randint(0, 9))
     kinds: list[Write] = [
         Put(collection, prefix, key, value),
+        Replace(collection, prefix, key, value),
         Delete(collection, prefix, key),
         DeleteRange(collection, prefix, key, random.randint(1, 14)),
         Purge(collection, prefix),
@@ -116,7 +116,7 @@ def _write(random: Random) -> Write:
         DeleteState(state, prefix),
         PurgeState(state, prefix),
     ]
-    return random.choices(kinds, weights=(8, 3, 3, 1, 4, 2, 1))[0]
+    return random.choices(kinds, weights=(8, 5, 3, 3, 1, 4, 2, 1))[0]
 
 
 async def _all_entries(backend: Backend, collection: str, prefix: str) -> list[tuple[int, bytes]]:

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 
 from perdure import open_backend
-from perdure.abc import Backend, HasKey, LastKey, Put, PutState, StateVersion, WriteGroup
+from perdure.abc import Backend, LastKey, Put, PutState, Replace, StateVersion, WriteGroup
 
 PATIENCE = 60.0
 """Seconds after which a process that says nothing is taken for dead."""
@@ -120,14 +120,13 @@ async def fill(backend: Backend, prefix: str, until: str) -> None:
         say("wrote", after + 1)
 
 
-async def rewrite(backend: Backend, prefix: str, until: str) -> None:
-    """Put each entry of a log anew, from its first key to its last, where it is there."""
+async def replace(backend: Backend, prefix: str, until: str) -> None:
+    """Replace each entry of a log, from its first key to its last."""
     say("ready")
     await heard()
     for key in range(1, int(until) + 1):
-        put, there = Put("events", prefix, key, b"rewritten"), HasKey("events", prefix, key)
-        [conflict] = await backend.commit([WriteGroup((put,), (there,))])
-        say("rewrote" if conflict is None else "missed", key)
+        assert await backend.commit([WriteGroup((Replace("events", prefix, key, b"new"),))]) == [None]
+        say("replaced", key)
 
 
 async def own(backend: Backend, prefix: str) -> None:
@@ -164,7 +163,7 @@ async def write(backend: Backend, writers: str) -> None:
     await asyncio.gather(*(write(f"{number}") for number in range(int(writers))))
 
 
-PARTS = {"race": race, "count": count, "fill": fill, "rewrite": rewrite, "own": own, "write": write}
+PARTS = {"race": race, "count": count, "fill": fill, "replace": replace, "own": own, "write": write}
 
 
 async def main(url: str, durability: str, part: str, *arguments: str) -> None:
