@@ -26,6 +26,7 @@ DOORS = [
     "perdure.query",
     "perdure.security",
     "perdure.snapshots",
+    "perdure.upkeep",
     "perdure_replication",
     "perdure_testkit",
 ]

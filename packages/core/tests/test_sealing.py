@@ -459,14 +459,14 @@ class TestTail:
             await tell(store, Notebook, text, seal=sealing(chain=True))
         found = await entries(store, "events", "Notebook/a")
 
-        links = [link_of(place_of("events", "Notebook/a") + pack_number(key), found[key]) for key in found]
+        links = [link_of("events", "Notebook/a", key, found[key]) for key in found]
 
         assert [record[13:45] for record in found.values()] == [bytes(32), *links[:3]]
 
 
 async def anchor_of(store: Backend, number: int) -> Anchor:
     record = (await entries(store, "events", "Notebook/a"))[number]
-    link = link_of(place_of("events", "Notebook/a") + pack_number(number), record)
+    link = link_of("events", "Notebook/a", number, record)
     return Anchor(datetime.now(UTC), {"Notebook/a": AnchoredHead(number, link)})
 
 

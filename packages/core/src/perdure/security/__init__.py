@@ -1,13 +1,14 @@
 """Sealing: how what is stored is kept from those who have the store, and what they change is noticed."""
 
 from perdure.security._anchor import Anchor, AnchoredHead
-from perdure.security._chain import ORIGIN, link_of
+from perdure.security._chain import ORIGIN, link_of, previous_of
 from perdure.security._files import write_key_file
 from perdure.security._key import EncryptedKey
 from perdure.security._keyring import Keyring
-from perdure.security._layout import MOST_OVERHEAD
+from perdure.security._layout import MOST_OVERHEAD, is_sealed
 from perdure.security._seal import Seal
 from perdure.security._sealing import Sealing, sealing_of
+from perdure.security._suites import SuiteName
 from perdure.security._vault import Vault
 
 __all__ = [
@@ -19,8 +20,11 @@ __all__ = [
     "Keyring",
     "Seal",
     "Sealing",
+    "SuiteName",
     "Vault",
+    "is_sealed",
     "link_of",
+    "previous_of",
     "sealing_of",
     "write_key_file",
 ]

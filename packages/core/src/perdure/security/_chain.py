@@ -16,7 +16,8 @@ from __future__ import annotations
 
 from hashlib import sha256
 
-from perdure.security._layout import LINK_BYTES, header_of, is_sealed
+from perdure.errors import RecordAltered
+from perdure.security._layout import LINK_BYTES, Header, LayoutError, header_of, is_sealed, pack_number, place_of
 
 ORIGIN = bytes(LINK_BYTES)
 """What the first record carries."""
@@ -24,12 +25,27 @@ ORIGIN = bytes(LINK_BYTES)
 _DOMAIN = b"perdure chain v1"
 
 
-def link_of(place: bytes, data: bytes) -> bytes:
-    """Return the link of a stored record at its place, which has its number. Raises `LayoutError`."""
-    if not is_sealed(data):
+def link_of(collection: str, name: str, number: int, data: bytes) -> bytes:
+    """Return the link of a stored record. Raises `RecordAltered` if it has no header that can be read."""
+    place = place_of(collection, name) + pack_number(number)
+    header = _header(name, number, data)
+    if header is None:
         return next_link(place, ORIGIN, digest_of(data))
-    header = header_of(data)
     return next_link(place, header.previous or ORIGIN, header.digest or digest_of(data))
+
+
+def previous_of(name: str, number: int, data: bytes) -> bytes | None:
+    """Return the link that a stored record carries, None for one that is not chained. Raises `RecordAltered`."""
+    header = _header(name, number, data)
+    return None if header is None else header.previous
+
+
+def _header(name: str, number: int, data: bytes) -> Header | None:
+    """Return the header of a sealed record, None for a plain one."""
+    try:
+        return header_of(data) if is_sealed(data) else None
+    except LayoutError as error:
+        raise RecordAltered(name, number, str(error)) from error
 
 
 def next_link(place: bytes, previous: bytes, digest: bytes) -> bytes:

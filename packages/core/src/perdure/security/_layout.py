@@ -57,6 +57,9 @@ BEGINNINGS = {beginning[1]: beginning for beginning in HEADER_BYTES}
 """The first two bytes by the flags."""
 
 
+_PLAIN = (bytes((FORMAT, 0)), bytes((FORMAT, COMPRESSED)))
+
+
 class LayoutError(ValueError):
     """The bytes are no sealed record that this version understands; the text says why."""
 
@@ -116,7 +119,7 @@ def handle_of(data: bytes) -> bytes | None:
 
 def plain_record(body: bytes, flags: int = 0) -> bytes:
     """Return the plain record of a body."""
-    return b"%c%c%s%s" % (FORMAT, flags, crc32(body).to_bytes(4, "big"), body)
+    return _PLAIN[flags] + crc32(body).to_bytes(4, "big") + body
 
 
 def plain_body(record: bytes) -> bytes:

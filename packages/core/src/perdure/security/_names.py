@@ -14,7 +14,7 @@ import msgspec
 
 from perdure.abc import Backend, PutState, StateVersion, WriteGroup
 from perdure.errors import SealedStore
-from perdure.security._own import opened, sealed
+from perdure.security._own import opened, renewed, sealed
 from perdure.security._seal import Seal
 from perdure.security._sealing import Sealing
 
@@ -76,6 +76,17 @@ async def load_names(backend: Backend, sealing: Sealing) -> Names:
     if stored.hidden != sealing.hide_names:
         raise SealedStore(f"hide_names={sealing.hide_names}, and it was made with {stored.hidden}: names cannot change")
     return Names(stored.key, hidden=stored.hidden)
+
+
+async def renew_names(backend: Backend, sealing: Sealing) -> bool:
+    """Seal the key of a store's names with what is active now; return whether it was not."""
+    version, data = await backend.read_state(STATE, PREFIX)
+    again = None if data is None else renewed(Seal(sealing, STATE, PREFIX), PREFIX, 0, data)
+    if again is None:
+        return False
+    group = WriteGroup((PutState(STATE, PREFIX, again),), (StateVersion(STATE, PREFIX, version),))
+    [conflict] = await backend.commit([group])
+    return conflict is None or await renew_names(backend, sealing)
 
 
 async def _check_may_make(backend: Backend, sealing: Sealing) -> None:

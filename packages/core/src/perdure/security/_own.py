@@ -24,9 +24,19 @@ def opened(seal: Seal, name: str, number: int, data: bytes, kind: type[T]) -> T:
     Raises what `Seal.open` raises; `RecordAltered` for one that is not sealed, for who puts it there would choose the
     keys of all the rest, and for what is of another form.
     """
-    if not is_sealed(data):
-        raise RecordAltered(name, number, "it is a key that is not sealed, so anybody may have put it here: restore it")
+    _check_sealed(name, number, data)
     try:
         return msgspec.msgpack.decode(plain_body(seal.open(number, data)), type=kind)
     except msgspec.MsgspecError:
         raise RecordAltered(name, number, "it has a form that is unknown to this version of perdure") from None
+
+
+def renewed(seal: Seal, name: str, number: int, data: bytes) -> bytes | None:
+    """Return a record sealed with what is active now, None if it is already. Raises what `opened` raises."""
+    _check_sealed(name, number, data)
+    return seal.renewed(number, data, chained=False)
+
+
+def _check_sealed(name: str, number: int, data: bytes) -> None:
+    if not is_sealed(data):
+        raise RecordAltered(name, number, "it is a key that is not sealed, so anybody may have put it here: restore it")

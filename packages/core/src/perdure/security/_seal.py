@@ -27,7 +27,6 @@ from perdure.security._layout import (
     SUBJECT,
     Header,
     LayoutError,
-    handle_of,
     header_of,
     is_sealed,
     pack_number,
@@ -56,7 +55,7 @@ class Seal:
     What is sealed and what is returned are plain records: `open(n, seal(n, record)) == record`. Thread-safe.
     """
 
-    __slots__ = ("_check", "_name", "_place", "_sealing", "_subject", "_subjects")
+    __slots__ = ("_check", "_collection", "_name", "_place", "_sealing", "_subject", "_subjects")
 
     def __init__(
         self,
@@ -68,6 +67,7 @@ class Seal:
     ) -> None:
         """Seal with the key of a subject where one is given, else with the keyring's."""
         self._sealing = sealing
+        self._collection = collection
         self._name = name
         self._place = place_of(collection, name)
         self._check = crc32(self._place)
@@ -80,10 +80,7 @@ class Seal:
 
     def of_subject(self, subject: Secret | None) -> Seal:
         """Return the seal of the same place that seals with the key of a subject."""
-        seal = Seal.__new__(Seal)
-        seal._sealing, seal._name, seal._subjects = self._sealing, self._name, self._subjects
-        seal._place, seal._check, seal._subject = self._place, self._check, subject
-        return seal
+        return Seal(self._sealing, self._collection, self._name, self._subjects, subject)
 
     @property
     def anchored(self) -> AnchoredHead | None:
@@ -98,13 +95,13 @@ class Seal:
 
     def seal(self, number: int, record: bytes, previous: bytes | None = None) -> bytes:
         """Return a record sealed for its number; `previous` is the link that it carries, if it is chained."""
-        if record[0] != FORMAT:
-            flags, body = SEALED | JSON, record
-        else:
-            flags, body = SEALED | record[1] & COMPRESSED, record[6:]
+        sealing = self._sealing
+        sealing.refresh()
+        flags, body = _stripped(record)
+        secret = self._subject or sealing.active
         if previous is None:
-            return self._encrypt(number, flags, b"", body)
-        return self._encrypt(number, flags | CHAINED, previous, body)
+            return self._encrypt(number, flags, b"", body, secret)
+        return self._encrypt(number, flags | CHAINED, previous, body, secret)
 
     def seal_chain(self, after: int, records: Sequence[bytes], previous: bytes) -> tuple[list[bytes], bytes]:
         """Return records sealed for the numbers behind `after`, and the link of the last."""
@@ -116,74 +113,71 @@ class Seal:
 
     def link(self, number: int, data: bytes) -> bytes:
         """Return the link of a stored record. Raises `RecordAltered`."""
-        try:
-            return link_of(self._place + pack_number(number), data)
-        except LayoutError as error:
-            raise RecordAltered(self._name, number, str(error)) from error
+        return link_of(self._collection, self._name, number, data)
 
     def open(self, number: int, data: bytes) -> bytes:
         """Return a record as it was before it was sealed.
 
         Raises `PlaintextRefused`, `KeyMissing`, `WrongKey`, `SubjectForgotten`, `RecordMoved`, `RecordAltered`.
         """
-        if not is_sealed(data):
-            if self._sealing.accepts_plaintext:
-                return data
-            raise PlaintextRefused(self._name, number)
-        body = self._decrypt(number, data)
-        if data[1] & JSON:
-            return body
-        return plain_record(body, data[1] & COMPRESSED)
+        size = HEADER_BYTES.get(data[:2])
+        if size is None:
+            return self._plain(number, data)
+        body = self._decrypt(number, data, size)
+        return body if data[1] & JSON else plain_record(body, data[1] & COMPRESSED)
 
     def renewed(self, number: int, data: bytes, *, chained: bool) -> bytes | None:
         """Return a stored record sealed with what is active now; None if it is already.
 
-        It keeps its place in a chain, where it may stand in one. Raises what `open` raises.
+        It keeps its subject, unless this seal has one, and its place in a chain; with `chained` also one that is in no
+        chain, for the next may be. Raises what `open` raises.
         """
-        digest = digest_of(data) if chained else b""
-        again = RESEALED if chained else 0
-        if not is_sealed(data):
-            record = self.open(number, data)
-            flags = JSON if record[0] != FORMAT else record[1] & COMPRESSED
-            return self._encrypt(number, SEALED | again | flags, digest, record if flags & JSON else plain_body(record))
-        body = self._decrypt(number, data)
-        if self._is_current(data):
-            return None
+        self._sealing.refresh()
+        size = HEADER_BYTES.get(data[:2])
+        if size is None:
+            flags, body = _stripped(self.open(number, data))
+            again, digest = (RESEALED, digest_of(data)) if chained else (0, b"")
+            return self._encrypt(number, flags | again, digest, body, self._subject or self._sealing.active)
+        body = self._decrypt(number, data, size)
         header = self._header(number, data)
-        kept = (header.previous or b"") + (header.digest or digest)
-        flags = header.flags & ~SUBJECT | (RESEALED if header.digest else again)
-        return self._encrypt(number, flags, kept, body)
-
-    def _is_current(self, data: bytes) -> bool:
-        """Tell whether a record is sealed with the suite and the secret that are active now."""
         secret = self._subject or self._sealing.active
-        start = self._sealing.suite_byte + secret.key_id
-        return data[2:9] == start and (handle_of(data) or b"") == secret.handle
+        if self._subject is None and header.handle is not None:
+            secret = self._secret(number, data[3:9], header.handle)
+        if data[2:9] == self._sealing.suite_byte + secret.key_id and (header.handle or b"") == secret.handle:
+            return None
+        chain = header.previous or b""
+        flags = header.flags & ~(SUBJECT | RESEALED)
+        if chained or header.previous is not None or header.digest is not None:
+            chain += header.digest or digest_of(data)
+            flags |= RESEALED
+        return self._encrypt(number, flags, chain, body, secret)
 
-    def _encrypt(self, number: int, flags: int, chain: bytes, body: bytes) -> bytes:
+    def _encrypt(self, number: int, flags: int, chain: bytes, body: bytes, secret: Secret) -> bytes:
         sealing = self._sealing
-        sealing.refresh()
-        secret = self._subject
-        if secret is None:
-            secret = sealing.active
-        else:
+        if secret.handle:
             flags |= SUBJECT
         place = pack_number(number)
-        start = sealing.suite_byte + secret.key_id
-        key = start + secret.handle
-        header = BEGINNINGS[flags] + start + crc32(place, self._check).to_bytes(4, "big") + secret.handle + chain
+        start, handle = sealing.suite_byte + secret.key_id, secret.handle
+        key = start + handle
+        header = BEGINNINGS[flags] + start + crc32(place, self._check).to_bytes(4, "big") + handle + chain
         cipher = sealing.ciphers.find((key, self._name))
         if cipher is None:
             cipher = sealing.ciphers.make(key, self._name, sealing.suite, secret)
         nonce = urandom(cipher.nonce_bytes)
         return header + nonce + cipher.encrypt(nonce, body, self._place + place + header)
 
-    def _decrypt(self, number: int, data: bytes) -> bytes:
-        size = HEADER_BYTES.get(data[:2])
+    def _plain(self, number: int, data: bytes) -> bytes:
+        """Return a record that is not sealed, where that is accepted. Raises for all others."""
+        if is_sealed(data):
+            self._header(number, data)
+        if not self._sealing.accepts_plaintext:
+            raise PlaintextRefused(self._name, number)
+        return data
+
+    def _decrypt(self, number: int, data: bytes, size: int) -> bytes:
+        if len(data) < size:
+            raise RecordAltered(self._name, number, f"it has {len(data)} bytes, fewer than its header")
         place = pack_number(number)
-        if size is None or len(data) < size:
-            self._header(number, data)  # raises
-            raise AssertionError
         if crc32(place, self._check).to_bytes(4, "big") != data[9:FIXED]:
             raise RecordMoved(self._name, number)
         sealing = self._sealing
@@ -227,3 +221,10 @@ class Seal:
             return header_of(data)
         except LayoutError as error:
             raise RecordAltered(self._name, number, str(error)) from error
+
+
+def _stripped(record: bytes) -> tuple[int, bytes]:
+    """Return the flags of a plain record when it is sealed, and what of it is sealed."""
+    if record[0] != FORMAT:
+        return SEALED | JSON, record
+    return SEALED | record[1] & COMPRESSED, plain_body(record)

@@ -12,7 +12,7 @@ What is in memory is looked up again after a minute, so that a process learns wh
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from os import urandom
 from typing import Annotated, ClassVar, NamedTuple
 
@@ -21,7 +21,7 @@ import msgspec
 from perdure.abc import MAX_KEY, Backend, DeleteRange, LastKey, Put, WriteGroup
 from perdure.errors import SubjectForgotten, SubjectKeyMissing, WrongKey
 from perdure.security._key import EncryptedKey
-from perdure.security._own import opened, sealed
+from perdure.security._own import opened, renewed, sealed
 from perdure.security._seal import Seal
 from perdure.security._sealing import Sealing
 from perdure.security._secret import Secret, subject_secret
@@ -127,18 +127,26 @@ class SubjectKeys:
                 await self._read(handle)
                 return known.number > 0
 
+    async def handles(self) -> AsyncGenerator[bytes, None]:
+        """Yield the handles of all subjects, those that were forgotten too."""
+        after = ""
+        while prefixes := await self._backend.prefixes(SUBJECT_KEYS, after, 1000):
+            for prefix in prefixes:
+                yield bytes.fromhex(prefix)
+            after = prefixes[-1]
+
     async def renew(self, handle: bytes) -> bool:
         """Seal a key with what is active now; return whether it was not yet."""
         while True:
             number, data = await self._stored(handle)
             if data is None:
                 return False
-            renewed = self._seal(handle).renewed(number, data, chained=False)
-            if renewed is None:
+            again = renewed(self._seal(handle), handle.hex(), number, data)
+            if again is None:
                 return False
             # Under its own number it is bound to; the key under it is replaced only while it is the last.
             group = WriteGroup(
-                (Put(SUBJECT_KEYS, handle.hex(), number, renewed),), (LastKey(SUBJECT_KEYS, handle.hex(), number),)
+                (Put(SUBJECT_KEYS, handle.hex(), number, again),), (LastKey(SUBJECT_KEYS, handle.hex(), number),)
             )
             [conflict] = await self._backend.commit([group])
             if conflict is None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from perdure.abc import Backend
 from perdure.errors import SealedStore
 from perdure.security._layout import handle_of, is_sealed
-from perdure.security._names import Names, check_not_sealed, load_names
+from perdure.security._names import Names, check_not_sealed, load_names, renew_names
 from perdure.security._seal import Seal
 from perdure.security._sealing import Sealing
 from perdure.security._secret import Secret
@@ -59,8 +59,13 @@ class Vault:
 
     def opened(self, collection: str, name: str, number: int, data: bytes) -> bytes:
         """Return a record as it was before it was sealed, whoever's it is. Raises what `Seal.open` raises."""
+        seal = self.seal_of(collection, name, data)
+        return data if seal is None else seal.open(number, data)
+
+    def seal_of(self, collection: str, name: str, data: bytes) -> Seal | None:
+        """Return the seal that can open a record; None where its type is not sealed."""
         sealing = self._sealing_for(name, data)
-        return data if sealing is None else self.seal(collection, name, sealing).open(number, data)
+        return None if sealing is None else self.seal(collection, name, sealing)
 
     def _sealing_for(self, name: str, data: bytes) -> Sealing | None:
         """Return the sealing that has the key of a record, or that of the type of which the name tells."""
@@ -74,6 +79,15 @@ class Vault:
         """Have the keys of all subjects at hand with which these records are sealed. Raises `StoreError`."""
         if self._subjects is not None:
             await self._subjects.look_up({handle for data in records if (handle := handle_of(data)) is not None})
+
+    async def renew(self) -> int:
+        """Seal the keys that the store has with what is active now. Return how many were not."""
+        if self.sealing is None or self._subjects is None:
+            return 0
+        renewed = int(await renew_names(self._backend, self.sealing))
+        async for handle in self._subjects.handles():
+            renewed += await self._subjects.renew(handle)
+        return renewed
 
     def may_be_read(self, subject: str) -> bool:
         """Tell whether a subject is known not to be forgotten, as of the last minute."""

@@ -1,6 +1,6 @@
 """Snapshots: when they are taken, where they live, which are kept."""
 
-from perdure.snapshots._archive import Archive, ChunkArchive, CollectionArchive, open_archive
+from perdure.snapshots._archive import ARCHIVE, Archive, ChunkArchive, CollectionArchive, open_archive
 from perdure.snapshots._cache import CachedSnapshots
 from perdure.snapshots._collections import SNAPSHOTS, CollectionSnapshots
 from perdure.snapshots._objects import ObjectSnapshots
@@ -20,6 +20,7 @@ from perdure.snapshots._shelf import Compact, Draft, Shelf, Snapshots
 from perdure.snapshots._store import Snapshot, SnapshotStore
 
 __all__ = [
+    "ARCHIVE",
     "SNAPSHOTS",
     "Archive",
     "CachedSnapshots",

@@ -1,0 +1,18 @@
+"""Forgetting a subject without a system."""
+
+from __future__ import annotations
+
+from perdure.abc import Backend
+from perdure.security import Keyring, Sealing, Vault, sealing_of
+from perdure.upkeep._opened import opened
+
+
+async def forget(store: str | Backend, sealing: Sealing | Keyring, subject: str) -> bool:
+    """Destroy the key of a subject durably, as `ActorSystem.forget` does; return False if there was none to destroy.
+
+    Raises `SealedStore`, `SealError` when the sealing is not that of the store, `StoreError`.
+    """
+    async with opened(store) as backend:
+        vault = Vault(backend, sealing_of(sealing))
+        await vault.open()
+        return await vault.forget(subject)

@@ -1,0 +1,259 @@
+"""Sealing with the active key all that was sealed with others, or not at all.
+
+A sweep goes through the store in a fixed order, and remembers in it how far it has come: so it can be killed at any
+moment, and goes on with the next call. It writes with `Replace`, which changes a record where it stands: never one that
+was removed meanwhile, and nothing in the order of the feeds. A record is the same before and after to all who read it,
+so writers, readers and other sweeps may be at work at the same time. Once every process seals with the active key, a
+sweep that has ended leaves nothing of the others behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AsyncExitStack, aclosing
+from typing import Any, ClassVar
+
+import msgspec
+
+from perdure.abc import MAX_KEY, Backend, Entry, PurgeState, PutState, Replace, StateVersion, Write, WriteGroup
+from perdure.actors import Clock, SystemClock
+from perdure.actors._clock import Pause
+from perdure.errors import SubjectForgotten
+from perdure.journal import EVENTS, hidden_id_of, pages
+from perdure.journal._record import decode
+from perdure.persistence import DurableStateActor, PersistentActor
+from perdure.persistence._changes import DURABLE
+from perdure.persistence._custody import custody_of, own_sealing
+from perdure.persistence._entity import STATES
+from perdure.security import Keyring, Seal, Sealing, Vault, sealing_of
+from perdure.snapshots import ARCHIVE, SNAPSHOTS, Archive, SnapshotStore, open_archive, open_snapshots
+from perdure.upkeep._names import stored_names
+from perdure.upkeep._opened import opened
+
+_STATE, _PREFIX = "sealing", "sweep"
+
+ActorType = type[PersistentActor[Any, Any]] | type[DurableStateActor[Any]]
+
+
+class Resealing(msgspec.Struct, kw_only=True):
+    """How far a sweep has come."""
+
+    stage: str = "keys"
+    """What is looked through: first the "keys", then "events", "archive", "snapshots", "durable", "states", and, where
+    they are elsewhere, "snapshots elsewhere" and "archive elsewhere"."""
+    name: str = ""
+    """The stored name of the log that was last looked through."""
+    records: int = 0
+    """Records that were looked at in this call."""
+    resealed: int = 0
+    """Records that were sealed anew in this call."""
+    forgotten: int = 0
+    """Records of forgotten subjects, which nobody can seal again."""
+
+
+class _Position(msgspec.Struct, frozen=True, array_like=True):
+    target: bytes
+    stage: str
+    name: str
+
+
+async def reseal(
+    store: str | Backend,
+    sealing: Sealing | Keyring,
+    *,
+    actor_types: Iterable[ActorType] = (),
+    snapshots: str | SnapshotStore | None = None,
+    archive: str | Archive | None = None,
+    records_per_second: float | None = None,
+    progress: Callable[[Resealing], object] | None = None,
+    clock: Clock | None = None,
+) -> Resealing:
+    """Seal with the active key and suite whatever in a store is not; when this returns, that is durable.
+
+    Name the `actor_types` that have a sealing of their own, or subjects: what of a subject was stored before it had a
+    key is sealed with that now. `snapshots` and `archive` are those of the system, where they are elsewhere. Each
+    process that writes has to have the active key first: call `Keyring.reload` and wait.
+
+    At most `records_per_second` are looked at. `progress` is told after each log. When it is cancelled or killed, the
+    next call goes on; what was sealed with the new key stays so. A second call seals nothing.
+
+    Raises `SealError` naming the record that cannot be opened, and leaves it; `StoreError`.
+    """
+    async with opened(store) as backend, AsyncExitStack() as others:
+        if isinstance(snapshots, str):
+            snapshots = await open_snapshots(snapshots)
+            others.push_async_callback(snapshots.close)
+        if isinstance(archive, str):
+            archive = await open_archive(archive)
+            others.push_async_callback(archive.close)
+        given = sealing_of(sealing)
+        assert given is not None
+        vault = Vault(backend, given)
+        await vault.open()
+        sweep = _Sweep(backend, vault, given, actor_types, _Pace(clock or SystemClock(), records_per_second), progress)
+        await sweep.run(snapshots, archive)
+        return sweep.result
+
+
+class _Pace:
+    """Keeps a sweep from looking at more records than it may."""
+
+    def __init__(self, clock: Clock, records_per_second: float | None) -> None:
+        if records_per_second is not None and not records_per_second > 0:
+            raise ValueError(f"records_per_second is more than 0, not {records_per_second}")
+        self._clock = clock
+        self._rate = records_per_second
+        self._began = clock.monotonic()
+
+    async def keep(self, records: int) -> None:
+        """Wait until so many records may have been looked at."""
+        await asyncio.sleep(0)
+        if self._rate is not None and (wait := self._began + records / self._rate - self._clock.monotonic()) > 0:
+            await Pause(self._clock, wait)
+
+
+class _Sweep:
+    _SAVE_EVERY: ClassVar[int] = 1000
+
+    def __init__(
+        self,
+        backend: Backend,
+        vault: Vault,
+        sealing: Sealing,
+        actor_types: Iterable[ActorType],
+        pace: _Pace,
+        progress: Callable[[Resealing], object] | None,
+    ) -> None:
+        self.result = Resealing()
+        self._backend = backend
+        self._vault = vault
+        self._sealing = sealing
+        self._types = {actor_type.type_name: actor_type for actor_type in actor_types}
+        for actor_type in self._types.values():
+            own_sealing(vault, actor_type)
+        self._pace = pace
+        self._progress = progress
+        self._saved_at = 0
+
+    async def run(self, snapshots: SnapshotStore | None, archive: Archive | None) -> None:
+        begin = await self._position()
+        self.result.resealed += await self._vault.renew()
+        stages: list[tuple[str, str, Callable[[str], Any]]] = [
+            ("events", EVENTS, lambda name: self._collection(EVENTS, EVENTS, name)),
+            ("archive", ARCHIVE, lambda name: self._collection(ARCHIVE, EVENTS, name)),
+            ("snapshots", SNAPSHOTS, lambda name: self._collection(SNAPSHOTS, SNAPSHOTS, name)),
+            ("durable", DURABLE, lambda name: self._collection(DURABLE, DURABLE, name)),
+            ("states", EVENTS, self._state),
+        ]
+        if snapshots is not None:
+            stages.append(("snapshots elsewhere", EVENTS, lambda name: self._snapshots(snapshots, name)))
+        if archive is not None:
+            stages.append(("archive elsewhere", EVENTS, lambda name: self._archive(archive, name)))
+        names = [stage for stage, _, _ in stages]
+        skip = names.index(begin.stage) if begin is not None and begin.stage in names else 0
+        for index, (stage, collection, sweep) in enumerate(stages[skip:]):
+            await self._stage(stage, collection, begin.name if begin is not None and index == 0 else "", sweep)
+        await self._backend.commit([WriteGroup((PurgeState(_STATE, _PREFIX),))])
+
+    async def _stage(self, stage: str, collection: str, after: str, sweep: Callable[[str], Any]) -> None:
+        self.result.stage = stage
+        async with aclosing(stored_names(self._backend, collection, after)) as names:
+            async for name in names:
+                await sweep(name)
+                await self._done(name)
+
+    async def _done(self, name: str) -> None:
+        """Note that a log was looked through."""
+        self.result.name = name
+        if self._progress is not None:
+            self._progress(self.result)
+        if self.result.records - self._saved_at >= self._SAVE_EVERY:
+            self._saved_at = self.result.records
+            position = _Position(self._target(), self.result.stage, name)
+            await self._backend.commit([WriteGroup((PutState(_STATE, _PREFIX, msgspec.msgpack.encode(position)),))])
+
+    async def _position(self) -> _Position | None:
+        """Return where an earlier sweep to the same key has stopped, None where there was none."""
+        _, stored = await self._backend.read_state(_STATE, _PREFIX)
+        try:
+            position = None if stored is None else msgspec.msgpack.decode(stored, type=_Position)
+        except msgspec.MsgspecError:  # it tells nothing but where to go on
+            return None
+        return position if position is not None and position.target == self._target() else None
+
+    def _target(self) -> bytes:
+        return self._sealing.suite_byte + self._sealing.active.key_id
+
+    async def _collection(self, collection: str, kind: str, name: str) -> None:
+        async with aclosing(pages(self._backend, collection, name, 1, MAX_KEY + 1)) as read:
+            async for entries in read:
+                renewed = await self._renewed(kind, name, entries)
+                writes = [Replace(collection, name, *entry) for entry in renewed]
+                await self._write(writes)
+                await self._pace.keep(self.result.records)
+
+    async def _state(self, name: str) -> None:
+        version, record = await self._backend.read_state(STATES, name)
+        if record is None:
+            return
+        for _, renewed in await self._renewed(STATES, name, [Entry(0, record)]):
+            group = WriteGroup((PutState(STATES, name, renewed),), (StateVersion(STATES, name, version),))
+            await self._backend.commit([group])  # where it has changed meanwhile, it was sealed with the active key
+        await self._pace.keep(self.result.records)
+
+    async def _snapshots(self, store: SnapshotStore, name: str) -> None:
+        at_most = MAX_KEY
+        while at_most > 0 and (snapshot := await store.newest(name, at_most)) is not None:
+            for number, record in await self._renewed(SNAPSHOTS, name, [Entry(*snapshot)]):
+                await store.save(name, number, record)
+            at_most = snapshot.sequence_number - 1
+            await self._pace.keep(self.result.records)
+
+    async def _archive(self, archive: Archive, name: str) -> None:
+        async with aclosing(archive.pages(name)) as read:
+            async for entries in read:
+                renewed = dict(await self._renewed(EVENTS, name, entries))
+                if renewed:
+                    await archive.add(name, [Entry(key, renewed.get(key, record)) for key, record in entries])
+                await self._pace.keep(self.result.records)
+
+    async def _renewed(self, kind: str, name: str, entries: Sequence[Entry]) -> list[Entry]:
+        """Return those records that were not sealed with what is active, sealed anew."""
+        if not entries:
+            return []
+        self.result.records += len(entries)
+        await self._vault.look_up(entry.value for entry in entries)
+        renewed = []
+        try:
+            seal = await self._seal(kind, name, entries[0])
+            if seal is None:
+                return []
+            for number, record in entries:
+                again = seal.renewed(number, record, chained=kind == EVENTS and seal.is_chained)
+                if again is not None:
+                    renewed.append(Entry(number, again))
+        except SubjectForgotten:  # a log has one subject
+            self.result.forgotten += len(entries)
+            return []
+        self.result.resealed += len(renewed)
+        return renewed
+
+    async def _seal(self, kind: str, name: str, entry: Entry) -> Seal | None:
+        """Return the seal of a stored name, as its actor type, where that is known, or the record itself has it."""
+        identity = name
+        if self._vault.hides_names:
+            record = decode(self._vault.opened(kind, name, *entry))[0]
+            identity = hidden_id_of(record.metadata) or name
+        actor_type = self._types.get(identity.partition("/")[0])
+        if actor_type is None:
+            return self._vault.seal_of(kind, name, entry.value)
+        custody = custody_of(self._vault, actor_type, kind, identity)
+        if custody is None:
+            return None
+        await custody.prepare()
+        return custody.seal
+
+    async def _write(self, writes: Sequence[Write]) -> None:
+        if writes:
+            await self._backend.commit([WriteGroup(tuple(writes))])

@@ -1,0 +1,239 @@
+"""Looking through a whole store for what is not as it was stored.
+
+Who has the keys opens every record. Who has none reads what stands in clear: that no event is missing in the midst of a
+log, that plain records have their checksums, and, where events are chained, that each is the one of which the next
+knows. What was archived is taken for the beginning of its log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Iterable
+from contextlib import aclosing
+from typing import Any
+
+import msgspec
+
+from perdure.abc import MAX_KEY, Backend, Entry
+from perdure.errors import ChainBroken, CorruptionError, SubjectForgotten, TailCut
+from perdure.journal import EVENTS, RecordError, pages, timestamp_of
+from perdure.persistence import PersistentActor
+from perdure.persistence._changes import DURABLE
+from perdure.persistence._custody import own_sealing
+from perdure.persistence._entity import STATES
+from perdure.security import (
+    ORIGIN,
+    Anchor,
+    AnchoredHead,
+    Keyring,
+    Sealing,
+    Vault,
+    is_sealed,
+    link_of,
+    previous_of,
+    sealing_of,
+)
+from perdure.snapshots import ARCHIVE, SNAPSHOTS
+from perdure.upkeep._names import stored_names
+from perdure.upkeep._opened import opened
+
+_MOST = 1000
+
+
+class Verification(msgspec.Struct, kw_only=True):
+    """What was looked through, and what was found."""
+
+    logs: int = 0
+    events: int = 0
+    states: int = 0
+    """Snapshots, durable states, and states that are stored with each event."""
+    sealed: int = 0
+    """Records that are sealed."""
+    unopened: int = 0
+    """Sealed records of which only the header was looked at, for want of keys."""
+    forgotten: int = 0
+    """Records of forgotten subjects, which nobody can open."""
+    chained: int = 0
+    """Events of which the record before is the one that they tell of."""
+    problem_count: int = 0
+    problems: list[CorruptionError] = msgspec.field(default_factory=list)
+    """The first thousand of them."""
+
+    @property
+    def ok(self) -> bool:
+        return self.problem_count == 0
+
+
+async def verify(
+    store: str | Backend,
+    sealing: Sealing | Keyring | None = None,
+    *,
+    actor_types: Iterable[type[PersistentActor[Any, Any]]] = (),
+    anchor: Anchor | None = None,
+    found: Callable[[CorruptionError], object] | None = None,
+    progress: Callable[[Verification], object] | None = None,
+) -> Verification:
+    """Return what is wrong in a store, if anything; nothing is written, and others may write meanwhile.
+
+    Without a sealing, sealed records are not opened. Name the `actor_types` that have a sealing of their own. With an
+    `anchor` (or that of the sealing) each log is held to its anchored head. `found` is told of each problem at once,
+    `progress` of the counts, after each page. Memory does not grow with the store.
+
+    Raises `StoreError` when the store cannot be read, `SealError` or `SealedStore` when the sealing is not its own.
+    """
+    async with opened(store) as backend:
+        given = sealing_of(sealing)
+        vault = Vault(backend, given)
+        if given is not None:
+            await vault.open()
+        for actor_type in actor_types:
+            own_sealing(vault, actor_type)
+        known = anchor or (None if given is None else given.anchor)
+        verifier = _Verifier(backend, vault, known, given is not None, found or _silent, progress or _silent)
+        await verifier.run()
+        return verifier.result
+
+
+def _silent(_: object) -> None:
+    return
+
+
+class _Verifier:
+    def __init__(
+        self,
+        backend: Backend,
+        vault: Vault,
+        anchor: Anchor | None,
+        has_keys: bool,
+        found: Callable[[CorruptionError], object],
+        progress: Callable[[Verification], object],
+    ) -> None:
+        self.result = Verification()
+        self._backend = backend
+        self._vault = vault
+        self.heads: dict[str, AnchoredHead] = {} if anchor is None else anchor.heads
+        self._has_keys = has_keys
+        self._found = found
+        self._progress = progress
+
+    async def run(self) -> None:
+        for name, head in self.heads.items():
+            if not await self._backend.last(EVENTS, name):
+                self.report(TailCut(name, 0, head.sequence_number))
+        async with aclosing(stored_names(self._backend, EVENTS)) as names:
+            async for name in names:
+                await self._log(name)
+                await self._state(name)
+        for collection in (SNAPSHOTS, DURABLE):
+            async with aclosing(stored_names(self._backend, collection)) as names:
+                async for name in names:
+                    await self._states(collection, name)
+
+    async def _log(self, name: str) -> None:
+        """Look through an archive and its log, as one."""
+        self.result.logs += 1
+        log = _Log(name, self)
+        async with aclosing(self._archive_and_log(name)) as read:
+            async for entries in read:
+                await self._vault.look_up(entry.value for entry in entries)
+                for entry in entries:
+                    self.result.events += 1
+                    log.follow(*entry)
+                    self._open(EVENTS, name, *entry)
+                self._progress(self.result)
+        log.end()
+
+    async def _archive_and_log(self, name: str) -> AsyncGenerator[list[Entry], None]:
+        """Yield all events of an id, each once: what was archived may not be removed from the log yet."""
+        last = 0
+        for collection in (ARCHIVE, EVENTS):
+            async with aclosing(pages(self._backend, collection, name, last + 1, MAX_KEY + 1)) as read:
+                async for entries in read:
+                    if entries:
+                        last = entries[-1].key
+                        yield entries
+
+    async def _state(self, name: str) -> None:
+        _, record = await self._backend.read_state(STATES, name)
+        if record is not None:
+            self.result.states += 1
+            await self._vault.look_up((record,))
+            self._open(STATES, name, 0, record)
+
+    async def _states(self, collection: str, name: str) -> None:
+        async with aclosing(pages(self._backend, collection, name, 1, MAX_KEY + 1)) as read:
+            async for entries in read:
+                await self._vault.look_up(entry.value for entry in entries)
+                for entry in entries:
+                    self.result.states += 1
+                    self._open(collection, name, *entry)
+                self._progress(self.result)
+
+    def _open(self, collection: str, name: str, number: int, record: bytes) -> None:
+        """Look at one record."""
+        sealed = is_sealed(record)
+        self.result.sealed += sealed
+        if sealed and not self._has_keys:
+            self.result.unopened += 1
+            return
+        try:
+            timestamp_of(self._vault.opened(collection, name, number, record))
+        except SubjectForgotten:
+            self.result.forgotten += 1
+        except CorruptionError as error:
+            self.report(error)
+        except RecordError as error:
+            self.report(CorruptionError(name, number, str(error)))
+
+    def report(self, error: CorruptionError) -> None:
+        self.result.problem_count += 1
+        if len(self.result.problems) < _MOST:
+            self.result.problems.append(error.with_traceback(None))
+        self._found(error)
+
+
+class _Log:
+    """What is known of a log while it is read."""
+
+    def __init__(self, name: str, verifier: _Verifier) -> None:
+        self._name = name
+        self._verifier = verifier
+        self._anchored = verifier.heads.get(name)
+        self._last = 0
+        self._link: bytes | None = None
+        self._is_chained = False
+
+    def follow(self, number: int, record: bytes) -> None:
+        """Go on with the next record."""
+        if self._last and number != self._last + 1:
+            self._report(CorruptionError(self._name, self._last + 1, f"the event is missing; the next one is {number}"))
+            self._link = None
+        self._last = number
+        try:
+            self._check_chain(number, record)
+        except CorruptionError as error:
+            self._link = None
+            self._report(error)
+
+    def end(self) -> None:
+        """Hold the log to its anchor, now that it was read."""
+        if self._anchored is not None and self._last < self._anchored.sequence_number:
+            self._report(TailCut(self._name, self._last, self._anchored.sequence_number))
+
+    def _check_chain(self, number: int, record: bytes) -> None:
+        previous = previous_of(self._name, number, record)
+        link = link_of(EVENTS, self._name, number, record)
+        before, self._link = self._link if number > 1 else ORIGIN, link
+        if previous is None:
+            if self._is_chained:
+                raise ChainBroken(self._name, number, "the chain ends: this record is in none, and those before are")
+        elif before is not None and previous != before:
+            self._is_chained = True
+            raise ChainBroken(self._name, number, "the record before is not the one that this one was chained to")
+        else:
+            self._is_chained = True
+            self._verifier.result.chained += 1
+        if self._anchored is not None and self._anchored.sequence_number == number and self._anchored.link != link:
+            raise ChainBroken(self._name, number, "an anchor knows another record here, or another past of it")
+
+    def _report(self, error: CorruptionError) -> None:
+        self._verifier.report(error)

@@ -1,0 +1,401 @@
+"""Verifying, anchoring, sealing anew and forgetting, in whole stores."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar
+
+import pytest
+
+from perdure import (
+    ActorSystem,
+    DurableStateActor,
+    Event,
+    Full,
+    Keyring,
+    Light,
+    Message,
+    PersistentActor,
+    Sealing,
+    every_n_events,
+    replay,
+)
+from perdure.abc import MAX_KEY, Backend, Delete, DeleteRange, Purge, Put, WriteGroup
+from perdure.errors import ChainBroken, CorruptionError, KeyMissing, PlaintextRefused, SubjectForgotten, TailCut
+from perdure.memory import MemoryBackend
+from perdure.security import Anchor
+from perdure.snapshots import CollectionSnapshots, open_archive, open_snapshots
+from perdure.upkeep import forget, reseal, take_anchor, verify
+from perdure_testkit import FaultyBackend, VirtualClock
+
+from .turning import turns
+
+ONE, TWO = bytes(range(32)), bytes(range(1, 33))
+
+
+class Say(Message[int]):
+    text: str
+
+
+class Said(Event):
+    text: str
+
+
+class Diary(PersistentActor[tuple[str, ...], Said]):
+    initial_state = ()
+    strategy: ClassVar[Any] = Full(snapshot=every_n_events(4))
+
+    async def handle(self, message: Any, context: Any) -> Any:
+        await self.persist(Said(message.text))
+        return len(self.state)
+
+    def apply(self, state: tuple[str, ...], event: Said) -> tuple[str, ...]:
+        return (*state, event.text)
+
+
+class Archived(Diary):
+    strategy = Full(snapshot=every_n_events(4), keep_snapshots=1, compact="archive")
+
+
+class Pocketbook(Diary):
+    strategy = Light()
+
+
+class Person(Diary):
+    @classmethod
+    def subject(cls, persistence_id: str) -> str | None:
+        return persistence_id.partition("/")[2]
+
+
+class Note(DurableStateActor[str]):
+    initial_state = ""
+
+    async def handle(self, message: Any, context: Any) -> Any:
+        await self.save(self.state + message.text)
+        return self.revision
+
+
+ALL: tuple[type[Any], ...] = (Diary, Archived, Pocketbook, Person, Note)
+
+
+@pytest.fixture
+async def store() -> AsyncIterator[FaultyBackend]:
+    backend = FaultyBackend(MemoryBackend())
+    yield backend
+    await backend.close()
+
+
+def old(**options: Any) -> Sealing:
+    return Sealing(Keyring({1: ONE}), **options)
+
+
+def both(**options: Any) -> Sealing:
+    return Sealing(Keyring({1: ONE, 2: TWO}), **options)
+
+
+def new(**options: Any) -> Sealing:
+    return Sealing(Keyring({2: TWO}), **options)
+
+
+async def tell(
+    store: Backend, sealing: Sealing | None, *texts: str, types: tuple[type[Any], ...] = ALL, **where: Any
+) -> None:
+    """Tell an actor of each type some texts, one system for all of it."""
+    async with ActorSystem(store=store, sealing=sealing, **where) as system:
+        for actor_type in types:
+            for text in texts:
+                await system.ref(actor_type, "a").ask(Say(text))
+
+
+async def told(store: Backend, sealing: Sealing, **where: Any) -> list[Any]:
+    """Return what actors of all types know."""
+    async with ActorSystem(store=store, sealing=sealing, **where) as system:
+        return [await system.ref(actor_type, "a").ask(Say("?")) for actor_type in ALL]
+
+
+async def entries(store: Backend, collection: str, prefix: str) -> dict[int, bytes]:
+    page = await store.page(collection, prefix, 1, MAX_KEY + 1, limit=1000, max_bytes=10**9)
+    return dict(page.entries)
+
+
+async def write(store: Backend, *writes: Any) -> None:
+    assert await store.commit([WriteGroup(writes)]) == [None]
+
+
+class TestVerify:
+    @pytest.mark.parametrize("options", [{}, {"chain": True}, {"hide_names": True}])
+    async def test_a_whole_store_is_whole(self, store: Backend, options: dict[str, Any]) -> None:
+        await tell(store, old(**options), *"12345678")
+
+        result = await verify(store, old(**options))
+
+        assert (result.problems, result.ok) == ([], True)
+        assert (result.logs, result.events, result.sealed) == (4, 32, result.events + result.states)
+        assert result.chained == (32 if "chain" in options else 0)
+
+    async def test_a_plain_store_is_verified_too(self, store: Backend) -> None:
+        await tell(store, None, *"12345", types=(Diary, Note))
+
+        result = await verify(store)
+
+        assert (result.ok, result.events, result.sealed) == (True, 5, 0)
+
+    async def test_a_damaged_plain_record_is_found(self, store: Backend) -> None:
+        await tell(store, None, *"123", types=(Diary,))
+        record = (await entries(store, "events", "Diary/a"))[2]
+        await write(store, Put("events", "Diary/a", 2, record[:-1] + b"?"))
+
+        [problem] = (await verify(store)).problems
+
+        assert (problem.persistence_id, problem.sequence_number) == ("Diary/a", 2)
+        assert "checksum" in problem.reason
+
+    @pytest.mark.parametrize("sealing", [None, old(chain=True)], ids=["without keys", "with keys"])
+    @pytest.mark.parametrize("harm", ["remove", "swap", "replace", "cut the beginning", "put in another"])
+    async def test_what_was_done_to_a_chained_log_is_found(
+        self, store: Backend, sealing: Sealing | None, harm: str
+    ) -> None:
+        """Whoever has the database sees it, also without keys."""
+        await tell(store, old(chain=True), *"123456", types=(Diary,))
+        elsewhere = MemoryBackend()
+        await tell(elsewhere, old(chain=True), *"abcdef", types=(Diary,))
+        found, others = await entries(store, "events", "Diary/a"), await entries(elsewhere, "events", "Diary/a")
+        log = ("events", "Diary/a")
+        harms: dict[str, list[Any]] = {
+            "remove": [Delete(*log, 3)],
+            "swap": [Put(*log, 3, found[4]), Put(*log, 4, found[3])],
+            "replace": [Put(*log, 3, others[3])],
+            "cut the beginning": [DeleteRange(*log, 1, 3), Put(*log, 1, found[3]), Put(*log, 2, found[4])],
+            "put in another": [Put(*log, 6, others[6])],
+        }
+        await write(store, *harms[harm])
+
+        result = await verify(store, sealing)
+
+        assert not result.ok
+
+    async def test_each_problem_is_told_at_once_and_counted(self, store: Backend) -> None:
+        await tell(store, old(), *"123456", types=(Diary,))
+        told: list[CorruptionError] = []
+        await write(store, *(Put("events", "Diary/a", number, b"?") for number in range(1, 7)))
+
+        result = await verify(store, old(), found=told.append)
+
+        assert result.problem_count == len(told) == 6
+        assert all(isinstance(problem, PlaintextRefused) for problem in told)
+
+    async def test_what_is_archived_is_the_beginning_of_its_log(self, store: Backend) -> None:
+        await tell(store, old(chain=True), *"1234567890", types=(Archived,))
+        await write(store, Delete("archive", "Archived/a", 3))
+
+        [problem] = (await verify(store, old(chain=True))).problems
+
+        assert "sequence number 3: the event is missing" in str(problem)
+
+    async def test_records_of_a_forgotten_subject_are_counted_and_no_problem(self, store: Backend) -> None:
+        await tell(store, old(), "one", types=(Person, Diary))
+        await forget(store, old(), "a")
+
+        result = await verify(store, old())
+
+        assert (result.ok, result.forgotten) == (True, 1)
+
+
+class TestAnchor:
+    async def test_a_cut_tail_is_found_by_an_anchor(self, store: Backend) -> None:
+        await tell(store, old(chain=True), *"1234", types=(Diary,))
+        anchor = await take_anchor(store)
+        await write(store, DeleteRange("events", "Diary/a", 4, 5))
+
+        [problem] = (await verify(store, anchor=anchor)).problems
+
+        assert isinstance(problem, TailCut)
+
+    async def test_a_log_that_has_vanished_is_found_by_an_anchor(self, store: Backend) -> None:
+        await tell(store, old(chain=True), *"1234", types=(Diary,))
+        anchor = await take_anchor(store)
+        await write(store, Purge("events", "Diary/a"))
+
+        [problem] = (await verify(store, anchor=anchor)).problems
+
+        assert isinstance(problem, TailCut)
+
+    async def test_a_rewritten_past_is_found_by_an_anchor_although_its_chain_is_right(self, store: Backend) -> None:
+        """Who has the keys may write another log; not one that ends in the same link."""
+        await tell(store, old(chain=True), *"1234", types=(Diary,))
+        anchor = await take_anchor(store)
+        await write(store, Purge("events", "Diary/a"), Purge("snapshots", "Diary/a"))
+        await tell(store, old(chain=True), *"12345", types=(Diary,))
+
+        [problem] = (await verify(store, old(chain=True), anchor=anchor)).problems
+
+        assert isinstance(problem, ChainBroken)
+        assert "an anchor knows another record" in problem.reason
+
+    async def test_an_anchor_is_a_document(self, store: Backend) -> None:
+        await tell(store, old(chain=True), *"1234", types=(Diary,))
+        anchor = await take_anchor(store)
+
+        assert Anchor.from_json(anchor.to_json()) == anchor
+
+    @pytest.mark.parametrize("document", [b"", b"{}", b"[]", b'{"form":"x","taken":"2020-01-01T00:00:00Z","heads":{}}'])
+    def test_nothing_else_is_an_anchor(self, document: bytes) -> None:
+        with pytest.raises(ValueError, match="nchor"):
+            Anchor.from_json(document)
+
+    async def test_what_is_sealed_anew_keeps_its_links(self, store: Backend) -> None:
+        await tell(store, old(chain=True), *"12345")
+        anchor = await take_anchor(store)
+        await reseal(store, both(chain=True))
+        await tell(store, new(chain=True), *"67", types=(Diary,))
+
+        result = await verify(store, new(chain=True), anchor=anchor)
+
+        assert (result.problems, (await take_anchor(store)).heads["Person/a"]) == ([], anchor.heads["Person/a"])
+
+
+class TestReseal:
+    @pytest.mark.parametrize("options", [{}, {"chain": True}, {"hide_names": True}])
+    async def test_nothing_is_left_of_the_old_key(self, store: Backend, options: dict[str, Any]) -> None:
+        await tell(store, old(**options), *"123456789")
+
+        result = await reseal(store, both(**options))
+
+        assert result.resealed > 30
+        assert await told(store, new(**options)) == [10] * len(ALL)
+        assert (await verify(store, new(**options))).problems == []
+
+    async def test_a_second_sweep_seals_nothing(self, store: Backend) -> None:
+        await tell(store, old(), *"123456789")
+        await reseal(store, both())
+
+        assert (await reseal(store, both())).resealed == 0
+
+    async def test_what_was_plain_is_sealed_in_the_window(self, store: Backend) -> None:
+        types = (Diary, Archived, Pocketbook, Note)
+        await tell(store, None, *"123456789", types=types)
+
+        await reseal(store, old(plaintext_until=datetime.now(UTC) + timedelta(hours=1)))
+
+        await tell(store, old(), "10", types=types)
+        assert (await verify(store, old())).problems == []
+
+    async def test_another_suite_is_a_reason_too(self, store: Backend) -> None:
+        await tell(store, old(), *"12345")
+
+        await reseal(store, old(suite="xchacha20-poly1305"))
+
+        assert {record[2] for record in (await entries(store, "events", "Person/a")).values()} == {2}
+
+    async def test_feeds_are_as_they_were(self, store: Backend) -> None:
+        """A reader that was behind some events does not see them again, and misses none of the others."""
+        await tell(store, old(), *"12345")
+        async with ActorSystem(store=store, sealing=both()) as system:
+            events = [event async for event in system.query(*ALL[:4]).all_events()]
+            seen = events[7].offset
+            await reseal(store, both())
+            again = [(e.persistence_id, e.sequence_number) async for e in system.query(*ALL[:4]).all_events(after=seen)]
+
+        assert again == [(event.persistence_id, event.sequence_number) for event in events[8:]]
+
+    async def test_what_was_stored_before_it_had_a_subject_gets_its_key(self, store: Backend) -> None:
+        await tell(store, old(), *"12345", types=(Diary,))
+
+        class Grown(Person):
+            type_name = "Diary"
+
+        await reseal(store, old(), actor_types=[Grown])
+        await forget(store, old(), "a")
+
+        with pytest.raises(SubjectForgotten):
+            await replay(store, Grown, "a", sealing=old())
+
+    async def test_a_subject_stays_forgotten(self, store: Backend) -> None:
+        await tell(store, old(), *"12345", types=(Person, Diary))
+        await forget(store, old(), "a")
+
+        result = await reseal(store, both(), actor_types=[Person])
+
+        assert result.forgotten == 6
+        with pytest.raises(SubjectForgotten):
+            await replay(store, Person, "a", sealing=new())
+
+    async def test_types_have_their_own_keys(self, store: Backend) -> None:
+        class Private(Diary):
+            sealing = Keyring({7: ONE, 8: TWO}, active=7)
+
+        await tell(store, old(), *"12345", types=(Private,))
+        Private.sealing.activate(8)
+
+        await reseal(store, both(), actor_types=[Private])
+
+        assert {record[4] for record in (await entries(store, "events", "Private/a")).values()} == {8}
+
+    @pytest.mark.parametrize("url", ["memory://", "file"])
+    async def test_snapshots_and_archives_elsewhere_are_swept(self, store: Backend, url: str, tmp_path: Any) -> None:
+        where = (
+            CollectionSnapshots(MemoryBackend()) if url == "memory://" else await open_snapshots(f"file://{tmp_path}/s")
+        )
+        archive = await open_archive(f"file://{tmp_path}/a")
+        await tell(store, old(), *"1234567890", snapshots=where, archive=archive)
+
+        await reseal(store, both(), snapshots=where, archive=archive)
+
+        elsewhere: dict[str, Any] = {"snapshots": where, "archive": archive}
+        assert await told(store, new(), **elsewhere) == [11] * len(ALL)
+        assert (await replay(store, Archived, "a", to=2, sealing=new(), **elsewhere)).state == ("1", "2")
+        await where.close()
+        await archive.close()
+
+    async def test_it_goes_on_where_it_was_stopped(self, store: FaultyBackend) -> None:
+        for count in range(30):
+            async with ActorSystem(store=store, sealing=old()) as system:
+                for number in range(100):
+                    await system.ref(Diary, f"{count:02}").ask(Say(str(number)))
+        seen: list[str] = []
+
+        def stop(at: Any) -> None:
+            if at.name == "Diary/20":
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            await reseal(store, both(), progress=stop)
+        result = await reseal(store, both(), progress=lambda at: seen.append(at.name) if at.stage == "events" else None)
+
+        assert seen[0] > "Diary/05"
+        assert seen[-1] == "Diary/29"
+        assert result.records < 4000
+        assert (await verify(store, new())).problems == []
+
+    async def test_it_keeps_to_its_pace(self, store: Backend, clock: VirtualClock) -> None:
+        await tell(store, old(), *"1234567890", types=(Diary,))
+
+        async with clock.jumping():
+            began = clock.monotonic()
+            result = await reseal(store, both(), records_per_second=2, clock=clock)
+
+        assert clock.monotonic() - began >= result.records / 2 - 1
+
+    async def test_it_resurrects_nothing_that_is_removed_meanwhile(self, store: FaultyBackend) -> None:
+        await tell(store, old(), *"1234567890", types=(Diary,))
+
+        release = store.hold("commit", when=2)  # the first is that of the keys
+        sweep = asyncio.ensure_future(reseal(store, both()))
+        await turns(50)
+        await write(store.inner, DeleteRange("events", "Diary/a", 1, 8))
+        release.set()
+        await sweep
+
+        assert list(await entries(store, "events", "Diary/a")) == [8, 9, 10]
+
+    async def test_a_missing_key_is_named_and_nothing_is_lost(self, store: Backend) -> None:
+        await tell(store, old(), *"12345", types=(Diary,))
+        await reseal(store, both())
+        await tell(store, both(), "6", types=(Diary,))
+
+        with pytest.raises(KeyMissing):
+            await reseal(store, Sealing(Keyring({3: bytes(range(2, 34))})))
+
+        assert (await verify(store, new())).ok
