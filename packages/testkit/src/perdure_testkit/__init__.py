@@ -12,6 +12,7 @@ from perdure_testkit._faulty import FaultyBackend  # noqa: E402
 from perdure_testkit._golden import check_golden  # noqa: E402
 from perdure_testkit._jumping import Stalled  # noqa: E402
 from perdure_testkit._probe import Probe  # noqa: E402
+from perdure_testkit._rotation import check_rotation  # noqa: E402
 from perdure_testkit._round_trip import check_events, events_of  # noqa: E402
 from perdure_testkit._scenario import Asked, Outcome, Scenario  # noqa: E402
 from perdure_testkit._stored import check_stored  # noqa: E402
@@ -32,6 +33,7 @@ __all__ = [
     "VirtualClock",
     "check_events",
     "check_golden",
+    "check_rotation",
     "check_stored",
     "events_of",
     "every_nth",

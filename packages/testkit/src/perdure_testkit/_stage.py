@@ -21,6 +21,7 @@ from perdure.actors import ActorRef, Clock
 from perdure.errors import PerdureError
 from perdure.journal import EVENTS, AnyEvent, Journal
 from perdure.memory import MemoryBackend
+from perdure.persistence._custody import custody_of
 from perdure.persistence._entity import Entity
 from perdure.persistence._following import Followers
 from perdure.persistence._stores import Stores
@@ -102,7 +103,9 @@ class Stage(Generic[S, E]):
             self._ref = system.ref(setting.actor_type, setting.key)
         path = f"{setting.actor_type.type_name}/{setting.key}"
         self.identity = path if setting.arguments is None else f"/user/{setting.key}"
-        self._listener = _Listener(self._stores.followers, self.identity, self._live)
+        self._custody = custody_of(self._stores.vault, setting.actor_type, EVENTS, self.identity)
+        self._name = self.identity if self._custody is None else self._custody.name
+        self._listener = _Listener(self._stores.followers, self._name, self._live)
         self._stores.followers = self._listener
         self._injected = [(store, len(store.injected)) for store in _faulty_in(system.backend)]
         self._replay: Replay[S] | None = None
@@ -128,9 +131,12 @@ class Stage(Generic[S, E]):
         self._number = number
         self._given = number + len(given)
         records = [self._definition.events.encode(event, self._stores.timestamp()) for event in given]
-        writes = tuple(Put(EVENTS, self.identity, number + n, record) for n, record in enumerate(records, 1))
+        if self._custody is not None:
+            await self._custody.prepare()
+            records, self._custody.link = self._custody.seal_events(number, records)
+        writes = tuple(Put(EVENTS, self._name, number + n, record) for n, record in enumerate(records, 1))
         self._listener.events.update(enumerate(given, number + 1))
-        await self._past_faults.backend.commit([WriteGroup(writes, (LastKey(EVENTS, self.identity, number),))])
+        await self._past_faults.backend.commit([WriteGroup(writes, (LastKey(EVENTS, self._name, number),))])
         await self.awaken()
 
     async def awaken(self) -> None:
@@ -203,8 +209,9 @@ class Stage(Generic[S, E]):
 
     async def _read(self, number: int) -> tuple[list[E], dict[int, bytes]]:
         """Return the new events, as the actor made them where that is known, and their records where they are there."""
-        log = self._past_faults.backend.collection(EVENTS, self.identity)
-        records = {key: value async for key, value in log.iterate(self._number + 1, number + 1)}
+        log = self._past_faults.backend.collection(EVENTS, self._name)
+        entries = [entry async for entry in log.iterate(self._number + 1, number + 1)]
+        records = dict(entries if self._custody is None else self._custody.opened(entries))
         made = self._listener.events
         read = {new: self._definition.events.decode_all(records[new]) for new in set(records) - set(made)}
         new = range(self._number + 1, number + 1)
@@ -243,7 +250,7 @@ class Stage(Generic[S, E]):
     async def _recovered(self) -> tuple[S, int]:
         """Return the state that a new actor recovers, past all faults, and its sequence number."""
         actor = self._create()
-        actor._entity = Entity(self.identity, self._definition, self._past_faults)
+        actor._entity = Entity(self.identity, self._definition, self._past_faults, self._custody)
         await actor._recover(self._past_faults)
         return actor.state, actor.sequence_number
 
@@ -302,7 +309,9 @@ def _past_faults(stores: Stores, clock: Clock) -> Stores:
         snapshots = CollectionSnapshots(bare, journal.write)
     if isinstance(archive, CollectionArchive):
         archive = CollectionArchive(bare, journal.write)
-    return Stores(journal, snapshots, archive, clock, "msgpack", max_recoveries=1, publish=lambda _: None)
+    return Stores(
+        journal, snapshots, archive, clock, "msgpack", max_recoveries=1, publish=lambda _: None, vault=stores.vault
+    )
 
 
 def _bare(backend: Backend) -> Backend:
