@@ -9,10 +9,8 @@ import pytest
 from perdure_replication import (
     Delta,
     Digest,
-    DistributedState,
     Feed,
     Fenced,
-    Frame,
     Generation,
     Joined,
     Left,
@@ -23,36 +21,10 @@ from perdure_replication import (
     Settings,
     Snapshot,
     SyncUrgency,
-    encode_frame,
 )
-from perdure_replication.testing import Shown, SimulatedNode, Simulation, TestDeltaState, TestState, Value
+from perdure_replication.testing import Shown, Simulation, TestDeltaState, TestState, Value
 
-SIMPLE, DELTA = TestState.name, TestDeltaState.name
-QUIET = Settings(digest_interval=1e9)
-"""Without digests, so that only what a test does is seen."""
-
-
-def to(counter: int) -> Any:
-    return lambda _: Value(counter)
-
-
-def pair(*states: Any, settings: Settings = QUIET, **options: Any) -> tuple[Simulation, SimulatedNode, SimulatedNode]:
-    """Return two nodes that have met."""
-    simulation = Simulation(*(states or (TestState, TestDeltaState)), settings=settings)
-    a, b = simulation.add("a", **options), simulation.add("b", **options)
-    simulation.run(1)
-    return simulation, a, b
-
-
-def forged(source: str, incarnation: int, message: Any) -> bytes:
-    return encode_frame(Frame("perdure", source, incarnation, 1_000_000, message))
-
-
-class Listed(DistributedState[list[int]]):
-    """A state that can be changed in place."""
-
-    def initial(self) -> list[int]:
-        return []
+from .nodes import DELTA, QUIET, SIMPLE, Listed, forged, pair, to
 
 
 def test_p1_a_quiet_peer_is_fresh_again_when_it_says_that_nothing_changed() -> None:

@@ -638,6 +638,7 @@ class Engine:
         """Hold a snapshot against a view of its own generation. The owner is right, whatever made them differ."""
         definition = self._shards[message.state].definition
         entry.confirm(moment)
+        self._settle_queries(message.state, entry.node, moment)
         try:
             view = definition.decode_view(message.view, message.version)
             wire = definition.wire
@@ -822,6 +823,7 @@ class Engine:
         if entry.generation == message.generation:
             entry.confirm(moment)
             entry.failures, entry.error, entry.synced = 0, "", self._now
+            self._settle_queries(message.state, peer.name, moment)
         self._answered(entry, message.state, message.token)
 
     def _withheld(self, peer: Peer, message: Withheld, frame: Frame) -> None:

@@ -236,5 +236,13 @@ def _arguments_of(kind: type[Any], target: type[Any]) -> tuple[Any, ...] | None:
         if isinstance(origin, type) and issubclass(origin, target):
             inherited = _arguments_of(origin, target)
             filled = dict(zip(getattr(origin, "__parameters__", ()), get_args(base), strict=False))
-            return inherited and tuple(filled.get(argument, argument) for argument in inherited)
+            return inherited and tuple(_filled(argument, filled) for argument in inherited)
     return None
+
+
+def _filled(argument: Any, filled: dict[Any, Any]) -> Any:
+    """Put types in the place of type variables, also inside other types."""
+    parameters = getattr(argument, "__parameters__", ())
+    if parameters:
+        return argument[tuple(filled.get(parameter, parameter) for parameter in parameters)]
+    return filled.get(argument, argument)
