@@ -5,12 +5,15 @@ from __future__ import annotations
 import base64
 import copy
 import gc
+import hmac
 import logging
 import pickle
+import subprocess
 import sys
 import threading
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +23,39 @@ from hypothesis import strategies as st
 from perdure.security import EncryptedKey, Keyring, _key
 
 from .secrecy import ONE, TWO, refused, secret_of, secrets, shows
+
+
+def occurrences(secret: bytes, process: int) -> int:
+    """Return how often the end of a secret is in what a process may write; the rest is overwritten when it is freed."""
+    count = 0
+    with open(f"/proc/{process}/mem", "rb", buffering=0) as memory:
+        for region in Path(f"/proc/{process}/maps").read_text().splitlines():
+            place, rights, *_ = region.split()
+            if "w" in rights:
+                start, end = (int(address, 16) for address in place.split("-"))
+                memory.seek(start)
+                count += (memory.read(end - start) or b"").count(secret[16:])
+    return count
+
+
+USES = """
+import os
+from contextlib import ExitStack
+from perdure.security import EncryptedKey, Keyring
+
+key = EncryptedKey.generate()
+ring = Keyring({1: key})
+with ExitStack() as uses:
+    for _ in range(100):
+        secret = uses.enter_context(key.reveal())
+    os.write(1, bytes(byte ^ 255 for byte in secret))
+    os.read(0, 1)
+os.write(1, b"revealed")  # at once, before freed memory is used again
+os.read(0, 1)
+key.mac(b"message")
+os.write(1, b"computed")
+os.read(0, 1)
+"""
 
 
 class TestAKey:
@@ -134,6 +170,32 @@ class TestAKey:
 
         assert key == key
         assert key != EncryptedKey(ONE)
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/PID/mem")
+    def test_is_nowhere_in_memory_while_nobody_uses_it(self) -> None:
+        """Neither where it was revealed, nor where it was computed with."""
+        with subprocess.Popen([sys.executable, "-c", USES], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as user:
+            assert user.stdin is not None
+            assert user.stdout is not None
+            secret = bytes(byte ^ 255 for byte in user.stdout.read(32))
+            found = [occurrences(secret, user.pid)]
+            for _ in range(2):
+                user.stdin.write(b"\n")
+                user.stdin.flush()
+                user.stdout.read(8)
+                found.append(occurrences(secret, user.pid))
+            user.stdin.close()
+
+        assert found == [100, 0, 0]
+
+    def test_is_zeros_after_something_was_computed_with_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Not only where it was revealed."""
+        used: list[bytearray] = []
+        monkeypatch.setattr(hmac, "digest", lambda secret, *_: used.append(secret))
+
+        EncryptedKey(ONE).mac(b"message")
+
+        assert used == [bytearray(32)]
 
     def test_is_not_wiped_while_it_is_unmasked(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Half of a secret would be another secret."""
