@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from perdure import open_backend
-from perdure.abc import Backend, Delete, DeleteRange, LastKey, Purge, Put, Write, WriteGroup
+from perdure.abc import Backend, Delete, DeleteRange, LastKey, Purge, Put, Replace, Write, WriteGroup
 
 LOGS = "abc"
 
@@ -56,19 +56,21 @@ def blocks(server: Any, root: str) -> list[tuple[bytes, list[bytes]]]:
 
 def made_up(chance: random.Random) -> Write:
     prefix, key = chance.choice(LOGS), chance.randint(1, 40)
-    match chance.randint(0, 9):
+    match chance.randint(0, 10):
         case 0:
             return Delete("events", prefix, key)
         case 1:
             return DeleteRange("events", prefix, key, key + chance.randint(1, 30))
         case 2:
             return Purge("events", prefix)
+        case 3:
+            return Replace("events", prefix, key, b"new")
     return put(prefix, key)
 
 
 @pytest.mark.parametrize("seed", range(5))
 async def test_heads_and_feed_are_those_of_the_logs(server: Any, seed: int) -> None:
-    """Whatever is written and removed, in whatever order and in one commit or many, all that is kept agrees."""
+    """Whatever is written, replaced and removed, in whatever order and how many commits, all that is kept agrees."""
     chance = random.Random(seed)
     async with opened(server) as backend:
         for _ in range(30):

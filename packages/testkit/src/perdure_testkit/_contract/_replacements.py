@@ -315,6 +315,17 @@ class ReplacementRules:
         assert [record async for record in records_of(backend)] == [("a", 3, b"3"), ("a", 1, b"new"), ("a", 2, b"put")]
 
     @needs("feed")
+    async def test_a_replaced_value_takes_its_place_out_of_the_feed_with_it(self, backend: Backend) -> None:
+        """What was replaced and is then deleted, or put again, leaves its place, and the others keep theirs."""
+        await backend.commit([append("a", 0, *[b"old"] * 6)])
+        await backend.commit([_replace("a", key) for key in (2, 3, 5)])
+
+        await backend.commit([WriteGroup((Delete(EVENTS, "a", 3), Put(EVENTS, "a", 2, b"put")))])
+        await backend.commit([WriteGroup((DeleteRange(EVENTS, "a", 5, 6),))])
+
+        assert await fed(backend) == [("a", 1), ("a", 4), ("a", 6), ("a", 2)]
+
+    @needs("feed")
     async def test_what_is_put_and_replaced_in_one_commit_is_fed_once(self, backend: Backend) -> None:
         """A value that was put and replaced at once appears once, where it was put."""
         await backend.commit(
