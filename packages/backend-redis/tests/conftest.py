@@ -272,6 +272,14 @@ def server(_server: Server) -> Server:
     return _server
 
 
+@pytest.fixture
+def fresh_server(tmp_path: Path) -> Iterator[Server]:
+    """Return a server of the test's own, whose files hold nothing of other tests."""
+    server = Server(tmp_path / "fresh").start()
+    yield server
+    server.kill()
+
+
 @pytest.fixture(scope="session")
 def _cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     cluster = Cluster(tmp_path_factory.mktemp("cluster"))

@@ -85,7 +85,9 @@ class Reader:
         return row[0] if row is not None else 0
 
     def read_state(self, name: str, prefix: str) -> tuple[int, bytes | None]:
-        row = self._row("state", name, f"SELECT version, value FROM state_{name} WHERE prefix = ?", (prefix,))
+        row = self._row(
+            "state", name, f"SELECT version, CAST(value AS BLOB) FROM state_{name} WHERE prefix = ?", (prefix,)
+        )
         return (row[0], row[1]) if row is not None else (0, None)
 
     def prefixes(self, name: str, after: str, limit: int) -> list[str]:

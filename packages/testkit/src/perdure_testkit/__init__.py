@@ -5,7 +5,14 @@ import pytest
 pytest.register_assert_rewrite("perdure_testkit._contract")  # before its import, so that failures show their values
 
 from perdure_testkit._clock import VirtualClock  # noqa: E402
-from perdure_testkit._contract import BackendContract, Reopen, ReopenSnapshots, SnapshotContract  # noqa: E402
+from perdure_testkit._contract import (  # noqa: E402
+    BackendContract,
+    Raw,
+    Reopen,
+    ReopenSnapshots,
+    SealingContract,
+    SnapshotContract,
+)
 from perdure_testkit._expectations import expect_dead_letters, expect_events, expect_published  # noqa: E402
 from perdure_testkit._faults import Injected, Operation, every_nth  # noqa: E402
 from perdure_testkit._faulty import FaultyBackend  # noqa: E402
@@ -25,9 +32,11 @@ __all__ = [
     "Operation",
     "Outcome",
     "Probe",
+    "Raw",
     "Reopen",
     "ReopenSnapshots",
     "Scenario",
+    "SealingContract",
     "SnapshotContract",
     "Stalled",
     "VirtualClock",

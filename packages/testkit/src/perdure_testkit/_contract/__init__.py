@@ -16,6 +16,8 @@ from perdure_testkit._contract._model import ModelRules
 from perdure_testkit._contract._openers import OpenerRules, ProcessRules
 from perdure_testkit._contract._reference import ReferenceRules
 from perdure_testkit._contract._replacements import ReplacementRules
+from perdure_testkit._contract._sealed import Raw, SealedStores
+from perdure_testkit._contract._secrecy import SecrecyRules
 from perdure_testkit._contract._snapshot_concurrency import SnapshotConcurrencyRules
 from perdure_testkit._contract._snapshot_isolation import SnapshotIsolationRules
 from perdure_testkit._contract._snapshot_lifetime import SnapshotLifetimeRules
@@ -23,8 +25,19 @@ from perdure_testkit._contract._snapshot_saves import SnapshotSaveRules
 from perdure_testkit._contract._snapshot_stores import ReopenSnapshots, SnapshotStores
 from perdure_testkit._contract._states import StateRules
 from perdure_testkit._contract._stores import Reopen, Stores
+from perdure_testkit._contract._tampering import TamperingRules
 
-__all__ = ["CLAIMS", "CONTRACTS", "BackendContract", "Claim", "Reopen", "ReopenSnapshots", "SnapshotContract"]
+__all__ = [
+    "CLAIMS",
+    "CONTRACTS",
+    "BackendContract",
+    "Claim",
+    "Raw",
+    "Reopen",
+    "ReopenSnapshots",
+    "SealingContract",
+    "SnapshotContract",
+]
 
 
 class BackendContract(
@@ -75,7 +88,19 @@ class SnapshotContract(
     pytestmark = pytest.mark.asyncio
 
 
-CONTRACTS: dict[str, type[BackendContract | SnapshotContract]] = {
-    contract.contract: contract for contract in (BackendContract, SnapshotContract)
+class SealingContract(SecrecyRules, TamperingRules, SealedStores):
+    """What sealing promises of a backend's stores: subclass it in a test module, with one fixture in the class.
+
+    Either `url` or `backend`, as of `BackendContract`. What the actors store is then looked for in what the backend
+    gives back. With a fixture `raw`, which returns a callable that returns all bytes that the store has put anywhere
+    (the contents of its files, the keys and values of its server), it is looked for in these, too: so this shows what
+    a thief of the disk sees.
+    """
+
+    pytestmark = pytest.mark.asyncio
+
+
+CONTRACTS: dict[str, type[BackendContract | SealingContract | SnapshotContract]] = {
+    contract.contract: contract for contract in (BackendContract, SealingContract, SnapshotContract)
 }
 """The contracts by the name that their rules are noted under."""

@@ -1,0 +1,58 @@
+"""The contract of sealing catches sealings that break it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from perdure_testkit import SealingContract
+from perdure_testkit._contract._claims import rules_of
+
+BROKEN = {
+    "TestPlain": "test_nothing_that_is_sealed_shows",
+    "TestAcceptingPlaintext": "test_no_changed_event_is_believed test_no_changed_durable_state_is_believed",
+    "TestPlaceless": "test_no_event_is_believed_in_the_place_of_another test_a_changed_snapshot_is_left_aside",
+    "TestUnheaded": "test_no_changed_event_is_believed test_no_changed_event_is_found",
+    "TestTellingNames": "test_nothing_that_is_sealed_shows",
+    "TestNotLooking": "test_nothing_that_is_sealed_shows",
+}
+"""Of each class of `broken_sealing.py` rules that must fail."""
+
+
+@pytest.fixture(scope="module")
+def failed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
+    """Run the contract on each broken sealing; return by class the rules that failed."""
+    here, found = Path(__file__).parent, tmp_path_factory.mktemp("broken") / "failed.json"
+    arguments = ("-q", "-p", "failing", "-p", "no:cacheprovider", "--tb=no", "broken_sealing.py")
+    environment = {**os.environ, "PERDURE_FAILED": str(found), "PYTHONPATH": os.pathsep.join([str(here), *sys.path])}
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *arguments], cwd=here, env=environment, capture_output=True, check=False
+    )
+    assert found.exists(), (done.stdout + done.stderr).decode()
+    return {contract: set(rules) for contract, rules in json.loads(found.read_text()).items()}
+
+
+@pytest.mark.parametrize("contract", BROKEN)
+def test_a_broken_sealing_fails_by_the_rules_of_the_matter(contract: str, failed: dict[str, set[str]]) -> None:
+    """A sealing that is broken in one way fails by the rules of it."""
+    assert set(BROKEN[contract].split()) <= failed[contract]
+
+
+def test_only_what_is_broken_fails(failed: dict[str, set[str]]) -> None:
+    """Sealing as it is fails by no rule."""
+    assert failed.keys() == BROKEN.keys()
+
+
+def test_every_rule_is_a_sentence() -> None:
+    """Each test of the contract says its rule in a docstring, and then which ids it covers."""
+    sentence = re.compile(r"[A-Z][^\n]*[^.\n]( \([^)]+\)\.|\.)")
+
+    rules = dict(rules_of(SealingContract))
+
+    assert [name for name, rule in rules.items() if sentence.fullmatch(rule.__doc__ or "") is None] == []
