@@ -349,6 +349,15 @@ class TestGate:
 
         assert ("b" in a.engine.values(SIMPLE), a.engine.metrics.refused) == (True, {"foreign": 1})
 
+    def test_refusals_do_not_fill_the_log(self) -> None:
+        """The first, second, fourth … is noted; all are counted."""
+        _, a, _ = pair()
+
+        for _ in range(1000):
+            a.tell(Received("mallory", forged("mallory", 1, Digest({}))))
+
+        assert (a.engine.metrics.refused["stranger"], len(a.notes)) == (1000, 10)
+
     def test_rubbish_is_counted(self) -> None:
         """And nothing else (FAULT-04)."""
         _, a, _ = pair()

@@ -452,6 +452,18 @@ class TestLife:
             assert c.replica(TestDeltaState).views["b"] == Shown(4)
             assert all("c" in node.replica(state).views for node in (a, b) for state in (TestState, TestDeltaState))
 
+    async def test_of_many_peers_leaves_no_links_behind(self) -> None:
+        """Each name that came and went is forgotten (weak point 19)."""
+        async with TestRuntime(TestState) as runtime:
+            a = await runtime.start("a")
+            for number in range(5):
+                await runtime.start(f"b{number}")
+                await runtime.stop(f"b{number}")
+            await a.replica(TestState).mutate(counting)
+            await runtime.settle()
+
+            assert a._links == {}
+
     async def test_cannot_begin_twice_under_one_name(self) -> None:
         """What was opened before the error is closed again."""
         async with TestRuntime(TestState) as runtime:

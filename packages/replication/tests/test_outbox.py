@@ -93,6 +93,13 @@ def test_of_other_kinds_the_latest_goes_out() -> None:
     ]
 
 
+def test_a_hello_that_asks_for_an_answer_asks_on() -> None:
+    """Also when one that does not takes its place."""
+    asking, telling = Hello({}, {}, {}, True), Hello({}, {}, {"s": Generation(LIFE, 1)}, False)
+
+    assert left(asking, telling) == [Hello({}, {}, {"s": Generation(LIFE, 1)}, True)]
+
+
 def test_a_message_keeps_the_moment_at_which_it_was_true() -> None:
     """However long it waits (weak point 2)."""
     outbox = Outbox()

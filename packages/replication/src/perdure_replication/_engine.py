@@ -643,6 +643,7 @@ class Engine:
             view = definition.decode_view(message.view, message.version)
             wire = definition.wire
             if definition.encode_view(view, wire) == definition.encode_view(entry.view, wire):
+                entry.succeeded(self._now)
                 self.metrics.stale_snapshots_discarded += not message.token
                 return
         except Exception as error:
@@ -709,8 +710,9 @@ class Engine:
         """Do what the policy says about an unknown version; ask again for what is damaged."""
         entry.failed(str(error))
         self.metrics.sync_failures += 1
-        text = f"its message cannot be used, {entry.failures} times in turn: {error}"
-        self._note("warning", text, state, entry.node)
+        if entry.failures & (entry.failures - 1) == 0:
+            text = f"its message cannot be used, {entry.failures} times in turn: {error}"
+            self._note("warning", text, state, entry.node)
         if not isinstance(error, UnknownVersion):
             self._pull(entry, state)
             return
@@ -822,7 +824,7 @@ class Engine:
         moment = self._moment(peer, message.state, message.token, frame)
         if entry.generation == message.generation:
             entry.confirm(moment)
-            entry.failures, entry.error, entry.synced = 0, "", self._now
+            entry.succeeded(self._now)
             self._settle_queries(message.state, peer.name, moment)
         self._answered(entry, message.state, message.token)
 
@@ -1012,8 +1014,9 @@ class Engine:
         self._do(Note(level, text, state, peer))
 
     def _refuse(self, reason: str, text: str, peer: str) -> None:
-        self.metrics.refused[reason] = self.metrics.refused.get(reason, 0) + 1
-        self._note("warning", f"a frame was dropped: {text}", "", peer)
+        count = self.metrics.refused[reason] = self.metrics.refused.get(reason, 0) + 1
+        if count & (count - 1) == 0:  # the first, second, fourth, eighth …: nobody can fill a log
+            self._note("warning", f"a frame was dropped, the {count:,}. one for this reason: {text}", "", peer)
 
     def _limit(self, name: str) -> None:
         self.metrics.limited[name] = self.metrics.limited.get(name, 0) + 1

@@ -77,6 +77,12 @@ class Entry:
         self.failures += 1
         self.error = error
 
+    def succeeded(self, now: float) -> None:
+        """Note that a message was understood."""
+        self.synced = now
+        self.incompatible = False
+        self.failures, self.error = 0, ""
+
     def adopt(self, snapshot: Snapshot, view: Any, now: float) -> None:
         """Take a snapshot over."""
         self.view, self.version, self.created = view, snapshot.version, snapshot.created
@@ -119,9 +125,8 @@ class Entry:
         self.ahead.clear()
 
     def _advance(self, generation: Generation, modified: int, now: float) -> None:
-        self.generation, self.modified, self.synced = generation, modified, now
-        self.incompatible = False
-        self.failures, self.error = 0, ""
+        self.generation, self.modified = generation, modified
+        self.succeeded(now)
         if self.pending is not None and self.pending <= generation:
             self.pending = None
         if self.wanted is not None and self.wanted <= generation:

@@ -11,9 +11,13 @@ from perdure_replication._outbox import Outbox, Outgoing
 class Link:
     """Sends what it is given, one message after the other, in a task that lives while there are some."""
 
-    def __init__(self, send: Callable[[Outgoing], Awaitable[None]]) -> None:
-        """Take what sends one message; it waits while the peer is slow, and raises nothing but cancellation."""
+    def __init__(self, send: Callable[[Outgoing], Awaitable[None]], idle: Callable[[], None] = lambda: None) -> None:
+        """Take what sends one message, and what is called whenever nothing waits any more.
+
+        `send` waits while the peer is slow, and raises nothing but cancellation.
+        """
         self._send = send
+        self._idle = idle
         self._outbox = Outbox()
         self._task: asyncio.Task[None] | None = None
 
@@ -39,6 +43,7 @@ class Link:
                 await self._send(self._outbox.take())
         finally:
             self._task = None
+            self._idle()
 
     async def flush(self) -> None:
         """Wait until all is sent."""

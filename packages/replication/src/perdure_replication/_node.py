@@ -184,7 +184,8 @@ class Node:
         self._tell(Start())
         if self._transport.retains:
             for peer, frame in await self._transport.retained():
-                self._tell(Recalled(peer, frame))
+                if peer != self.name:
+                    self._tell(Recalled(peer, frame))
         await self._membership.join(self._member, self._report)
 
     async def _claimed(self, at_least: int) -> int:
@@ -372,8 +373,12 @@ class Node:
         for peer in peers:
             link = self._links.get(peer)
             if link is None:
-                link = self._links[peer] = Link(self._sender(peer))
+                link = self._links[peer] = Link(self._sender(peer), lambda peer=peer: self._let_go(peer))  # type: ignore[misc]
             link.put(outgoing)
+
+    def _let_go(self, peer: str) -> None:
+        """Keep links only while they have something to send: there is no end to names."""
+        del self._links[peer]
 
     def _sender(self, peer: str) -> Callable[[Outgoing], Coroutine[Any, Any, None]]:
         async def send(outgoing: Outgoing) -> None:

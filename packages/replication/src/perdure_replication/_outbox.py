@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeAlias
 
 import msgspec
 
-from perdure_replication._messages import MAX_DELTAS, Delta, Feed, Message, Pull, Snapshot, Unchanged, Withheld
+from perdure_replication._messages import MAX_DELTAS, Delta, Feed, Hello, Message, Pull, Snapshot, Unchanged, Withheld
 
 _Slot: TypeAlias = tuple[str, ...]
 
@@ -74,6 +74,9 @@ def _joined(waiting: list[Outgoing], new: Outgoing) -> list[Outgoing]:
     old, message = waiting[-1], new.message
     if isinstance(message, Feed) and isinstance(old.message, Feed):
         return [new._replace(message=Feed(old.message.changes | message.changes))]
+    if isinstance(message, Hello) and isinstance(old.message, Hello):
+        asks = message.answer or old.message.answer
+        return [new._replace(message=msgspec.structs.replace(message, answer=asks))]
     if not isinstance(message, Snapshot | Delta):
         return [new]
     token = message.token or _token_of(waiting)
