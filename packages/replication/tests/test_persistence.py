@@ -11,14 +11,7 @@ import pytest
 from perdure import open_backend
 from perdure.abc import PutState, WriteGroup
 from perdure.errors import OutcomeUnknown, StoreUnavailable
-from perdure_replication import (
-    BackendPersistence,
-    Generation,
-    Limits,
-    PersistFailed,
-    StateObject,
-    restore,
-)
+from perdure_replication import BackendPersistence, Generation, Limits, PersistFailed, StateObject, restore
 from perdure_replication.errors import Fenced, MutationUnstored, UnknownVersion
 from perdure_replication.testing import FailingPersistence, InMemoryPersistence, TestDeltaState, TestState, Value
 

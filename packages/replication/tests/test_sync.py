@@ -6,17 +6,7 @@ from typing import Any
 
 import pytest
 
-from perdure_replication import (
-    Delta,
-    Digest,
-    Feed,
-    Generation,
-    Pull,
-    Settings,
-    Snapshot,
-    SyncStrategy,
-    SyncUrgency,
-)
+from perdure_replication import Delta, Digest, Feed, Generation, Pull, Settings, Snapshot, SyncStrategy, SyncUrgency
 from perdure_replication.testing import Shown, Simulation, TestDeltaState, TestState, Tuned, Value
 
 from .nodes import DELTA, QUIET, SIMPLE, cluster, hand, pair, to

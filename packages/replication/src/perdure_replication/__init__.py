@@ -1,18 +1,7 @@
 """Replicated state: each node owns its part, and reads that of all others at once."""
 
 from perdure_replication import errors
-from perdure_replication._actions import (
-    Action,
-    Answered,
-    Claim,
-    Note,
-    Notify,
-    Persist,
-    Retain,
-    Send,
-    Settled,
-    Wake,
-)
+from perdure_replication._actions import Action, Answered, Claim, Note, Notify, Persist, Retain, Send, Settled, Wake
 from perdure_replication._changes import Changes
 from perdure_replication._engine import Engine
 from perdure_replication._envelopes import Change, Freshness, StateObject, StateView

@@ -13,18 +13,7 @@ from typing import Any, TypeVar, overload
 
 from perdure import Clock, SystemClock
 from perdure.errors import OutcomeUnknown
-from perdure_replication._actions import (
-    Action,
-    Answered,
-    Claim,
-    Note,
-    Notify,
-    Persist,
-    Retain,
-    Send,
-    Settled,
-    Wake,
-)
+from perdure_replication._actions import Action, Answered, Claim, Note, Notify, Persist, Retain, Send, Settled, Wake
 from perdure_replication._changes import Changes
 from perdure_replication._engine import Engine
 from perdure_replication._envelopes import Freshness, StateObject

@@ -1,0 +1,140 @@
+"""What the parts of an engine share: what a node knows, and how it says what is to be done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from math import inf
+from random import Random
+from types import MappingProxyType
+from typing import Any
+
+from perdure_replication._actions import Action, Note, Send, Settled
+from perdure_replication._agenda import Agenda
+from perdure_replication._entry import Entry
+from perdure_replication._frames import MAX_FRAME_BYTES
+from perdure_replication._generation import Generation
+from perdure_replication._messages import Hello, Message, Standings
+from perdure_replication._metrics import Metrics
+from perdure_replication._peers import Peer, Peers
+from perdure_replication._pulls import Asking, Pulls
+from perdure_replication._settings import DEFAULTS, Settings
+from perdure_replication._shard import Shard
+from perdure_replication.errors import UnknownState
+
+
+class Core:
+    """The knowledge of one node. It decides nothing."""
+
+    def __init__(
+        self,
+        name: str,
+        incarnation: int,
+        shards: Iterable[Shard],
+        *,
+        cluster: str = "perdure",
+        settings: Settings = DEFAULTS,
+        seed: int = 0,
+        max_frame_bytes: int = MAX_FRAME_BYTES,
+        retains: bool = False,
+    ) -> None:
+        """Begin a life. The shards are as they were restored, or new, in that incarnation."""
+        self.name = name
+        self.cluster = cluster
+        self.incarnation = incarnation
+        self.fenced: str | None = None
+        """Why this node may not speak any more."""
+        self.left = False
+        self.metrics = Metrics()
+        self._settings = settings
+        self._limits = settings.limits
+        self._max_frame_bytes = max_frame_bytes
+        self._retains = retains
+        self._random = Random(seed)
+        self._shards = {shard.name: shard for shard in shards}
+        self._reads = {shard.name: shard.definition.reads for shard in self._shards.values()}
+        self._peers = Peers(self._limits.members, self._limits.departed, self._limits.departed_seconds)
+        self._entries: dict[str, dict[str, Entry]] = {name: {} for name in self._shards}
+        self._values: dict[str, dict[str, Any]] = {each.name: {name: each.view} for each in self._shards.values()}
+        self._views = {name: MappingProxyType(values) for name, values in self._values.items()}
+        self._audiences: dict[str, dict[int, tuple[str, ...]]] = {}
+        """What `_audience` returned, until something changes about a peer."""
+        self._pulls = Pulls()
+        self._queries: dict[int, Asking] = {}
+        self._feed: dict[str, Generation] = {}
+        self._served: set[str] = set()
+        """Peers that were sent something in this incarnation: what others hold of it is an earlier life's."""
+        self._claiming = 0
+        self._claimed_at = -inf
+        self._tokens = 0
+        self._agenda = Agenda()
+        self._waking: float | None = None
+        self._now = 0.0
+        self._out: list[Action] = []
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        return tuple(self._shards)
+
+    def shard(self, state: str) -> Shard:
+        """Return the own part of a state. Raises `UnknownState`."""
+        try:
+            return self._shards[state]
+        except KeyError:
+            raise UnknownState(self.name, state, self.states) from None
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """The other nodes that are known, reachable or not."""
+        return tuple(peer.name for peer in self._peers)
+
+    @property
+    def _is_silent(self) -> bool:
+        return self.left or self.fenced is not None
+
+    def _standings(self) -> Standings:
+        return {name: shard.standing for name, shard in self._shards.items()}
+
+    def _say_hello(self, peer: Peer, *, answer: bool) -> None:
+        holds = {
+            state: entries[peer.name].generation for state, entries in self._entries.items() if peer.name in entries
+        }
+        known = {state: generation for state, generation in holds.items() if generation is not None}
+        self._send((peer.name,), Hello(self._standings(), self._reads, known, answer))
+
+    def _entry(self, state: str, name: str) -> Entry:
+        entries = self._entries[state]
+        entry = entries.get(name)
+        if entry is None:
+            entry = entries[name] = Entry(name)
+        return entry
+
+    def _is_expected(self, peer: Peer, state: str) -> bool:
+        """Tell whether a member has a state, as far as it is known: until it was heard it may."""
+        return peer.states is None or state in peer.states
+
+    def _do(self, action: Action) -> None:
+        self._out.append(action)
+
+    @property
+    def _stamp(self) -> int:
+        return int(self._now * 1000)
+
+    def _send(self, peers: tuple[str, ...], message: Message, *, everyone: bool = False) -> None:
+        if peers and not self._is_silent:
+            self._do(Send(peers, message, self.incarnation, self._stamp, everyone))
+
+    def _fail(self, tokens: Iterable[int], error: Exception) -> None:
+        for token in tokens:
+            self.metrics.mutations_failed += 1
+            self._do(Settled(token, error))
+
+    def _note(self, level: Any, text: str, state: str = "", peer: str = "") -> None:
+        self._do(Note(level, text, state, peer))
+
+    def _refuse(self, reason: str, text: str, peer: str) -> None:
+        count = self.metrics.refused[reason] = self.metrics.refused.get(reason, 0) + 1
+        if count & (count - 1) == 0:  # the first, second, fourth, eighth …: nobody can fill a log
+            self._note("warning", f"a frame was dropped, the {count:,}. one for this reason: {text}", "", peer)
+
+    def _limit(self, name: str) -> None:
+        self.metrics.limited[name] = self.metrics.limited.get(name, 0) + 1
