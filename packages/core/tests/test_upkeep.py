@@ -399,3 +399,14 @@ class TestReseal:
             await reseal(store, Sealing(Keyring({3: bytes(range(2, 34))})))
 
         assert (await verify(store, new())).ok
+
+    @pytest.mark.parametrize("damaged", [b"", b"?", b"\1\0\0\0\0\0garbage", b"{}"])
+    async def test_a_damaged_plain_record_is_named_and_not_sealed(self, store: Backend, damaged: bytes) -> None:
+        """Sealed, it would look as if it had always been so."""
+        await tell(store, None, *"123", types=(Diary,))
+        await write(store, Put("events", "Diary/a", 2, damaged))
+
+        with pytest.raises(CorruptionError, match="Diary/a, sequence number 2"):
+            await reseal(store, old(plaintext_until=datetime.now(UTC) + timedelta(hours=1)))
+
+        assert (await entries(store, "events", "Diary/a"))[2] == damaged

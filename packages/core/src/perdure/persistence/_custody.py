@@ -56,6 +56,8 @@ class Custody:
         seal = self.seal
         if seal.is_chained:
             return seal.seal_chain(after, records, self.link)
+        if len(records) == 1:  # as nearly always
+            return [seal.seal(after + 1, records[0])], _ORIGIN
         return [seal.seal(number, record) for number, record in enumerate(records, after + 1)], _ORIGIN
 
     def opened(self, entries: Sequence[Entry]) -> list[Entry]:

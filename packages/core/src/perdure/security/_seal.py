@@ -38,6 +38,8 @@ from perdure.security._sealing import Sealing
 from perdure.security._secret import Secret
 from perdure.security._suites import BY_NUMBER, TAG_BYTES
 
+_MORE = SUBJECT | CHAINED | RESEALED
+
 
 class Subjects(Protocol):
     """The keys of subjects that are in memory."""
@@ -96,8 +98,9 @@ class Seal:
     def seal(self, number: int, record: bytes, previous: bytes | None = None) -> bytes:
         """Return a record sealed for its number; `previous` is the link that it carries, if it is chained."""
         sealing = self._sealing
-        sealing.refresh()
-        flags, body = _stripped(record)
+        if sealing.keyring.generation != sealing.generation:
+            sealing.refresh()
+        flags, body = (SEALED | record[1] & COMPRESSED, record[6:]) if record[0] == FORMAT else (SEALED | JSON, record)
         secret = self._subject or sealing.active
         if previous is None:
             return self._encrypt(number, flags, b"", body, secret)
@@ -135,7 +138,9 @@ class Seal:
         self._sealing.refresh()
         size = HEADER_BYTES.get(data[:2])
         if size is None:
-            flags, body = _stripped(self.open(number, data))
+            record = self._plain(number, data)
+            is_json = record[:1] == b"{"
+            flags, body = (SEALED | JSON, record) if is_json else (SEALED | record[1] & COMPRESSED, plain_body(record))
             again, digest = (RESEALED, digest_of(data)) if chained else (0, b"")
             return self._encrypt(number, flags | again, digest, body, self._subject or self._sealing.active)
         body = self._decrypt(number, data, size)
@@ -143,7 +148,7 @@ class Seal:
         secret = self._subject or self._sealing.active
         if self._subject is None and header.handle is not None:
             secret = self._secret(number, data[3:9], header.handle)
-        if data[2:9] == self._sealing.suite_byte + secret.key_id and (header.handle or b"") == secret.handle:
+        if data[2:9] == secret.start and (header.handle or b"") == secret.handle:
             return None
         chain = header.previous or b""
         flags = header.flags & ~(SUBJECT | RESEALED)
@@ -157,14 +162,15 @@ class Seal:
         if secret.handle:
             flags |= SUBJECT
         place = pack_number(number)
-        start, handle = sealing.suite_byte + secret.key_id, secret.handle
-        key = start + handle
-        header = BEGINNINGS[flags] + start + crc32(place, self._check).to_bytes(4, "big") + handle + chain
-        cipher = sealing.ciphers.find((key, self._name))
+        header = BEGINNINGS[flags] + secret.start + crc32(place, self._check).to_bytes(4, "big")
+        if flags & _MORE:
+            header += secret.handle + chain
+        cipher = sealing.ciphers.find((secret.key, self._name))
         if cipher is None:
-            cipher = sealing.ciphers.make(key, self._name, sealing.suite, secret)
-        nonce = urandom(cipher.nonce_bytes)
-        return header + nonce + cipher.encrypt(nonce, body, self._place + place + header)
+            cipher = sealing.ciphers.make(secret.key, self._name, sealing.suite, secret)
+        nonce_bytes, encrypt, _ = cipher
+        nonce = urandom(nonce_bytes)
+        return header + nonce + encrypt(nonce, body, self._place + place + header)
 
     def _plain(self, number: int, data: bytes) -> bytes:
         """Return a record that is not sealed, where that is accepted. Raises for all others."""
@@ -181,14 +187,15 @@ class Seal:
         if crc32(place, self._check).to_bytes(4, "big") != data[9:FIXED]:
             raise RecordMoved(self._name, number)
         sealing = self._sealing
-        sealing.refresh()
+        if sealing.keyring.generation != sealing.generation:
+            sealing.refresh()
         key = self._subject_key(data) if data[1] & SUBJECT else data[2:9]
-        cipher = sealing.ciphers.find((key, self._name)) or self._cipher(number, key)
-        start = size + cipher.nonce_bytes
+        nonce_bytes, _, decrypt = sealing.ciphers.find((key, self._name)) or self._cipher(number, key)
+        start = size + nonce_bytes
         if len(data) < start + TAG_BYTES:
             raise RecordAltered(self._name, number, f"it has {len(data)} bytes, and was cut")
         try:
-            return cipher.decrypt(data[size:start], data[start:], self._place + place + data[:size])
+            return decrypt(data[size:start], data[start:], self._place + place + data[:size])
         except InvalidTag:
             raise RecordAltered(self._name, number, "its bytes are not those that were sealed here") from None
 
@@ -210,7 +217,7 @@ class Seal:
         if not handle:
             return self._sealing.secret(self._name, number, int.from_bytes(key_id[:2], "big"), key_id[2:])
         own = self._subject
-        if own is not None and own.handle == handle and own.key_id == key_id:
+        if own is not None and own.handle == handle and own.start[1:] == key_id:
             return own
         if self._subjects is None:
             raise SubjectKeyMissing(self._name, number)
@@ -221,10 +228,3 @@ class Seal:
             return header_of(data)
         except LayoutError as error:
             raise RecordAltered(self._name, number, str(error)) from error
-
-
-def _stripped(record: bytes) -> tuple[int, bytes]:
-    """Return the flags of a plain record when it is sealed, and what of it is sealed."""
-    if record[0] != FORMAT:
-        return SEALED | JSON, record
-    return SEALED | record[1] & COMPRESSED, plain_body(record)

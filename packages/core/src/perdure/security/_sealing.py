@@ -50,14 +50,14 @@ class Sealing:
             raise ValueError("an anchor holds the heads of chained logs: say chain=True with it")
         self.keyring = keyring
         self.suite: Suite = suite_named(suite)
-        self.suite_byte = bytes((self.suite.number,))
         self.chain = chain
         self.anchor = anchor
         self.hide_names = hide_names
         self.ciphers = Ciphers()
         self._plaintext_until = None if plaintext_until is None else plaintext_until.timestamp()
         self._now = now
-        self._generation = -1
+        self.generation = -1
+        """That of the keyring at the last `refresh`."""
         self._secrets: dict[int, Secret] = {}
         self.refresh()
 
@@ -67,24 +67,21 @@ class Sealing:
     def refresh(self) -> None:
         """Take the keys as they are now; if they have changed, forget what was made of the others."""
         generation = self.keyring.generation
-        if generation != self._generation:
-            self._secrets = {version: master_secret(self.keyring, version) for version in self.keyring.versions}
-            self._active = self._secrets[self.keyring.active]
+        if generation != self.generation:
+            suite, versions = self.suite.number, self.keyring.versions
+            self._secrets = {version: master_secret(suite, self.keyring, version) for version in versions}
+            self.active = self._secrets[self.keyring.active]
+            """The secret with which to seal, as of the last `refresh`."""
             self.ciphers.clear()
-            self._generation = generation
-
-    @property
-    def active(self) -> Secret:
-        """The secret with which to seal, as of the last `refresh`."""
-        return self._active
+            self.generation = generation
 
     def secret(self, name: str, number: int, key_version: int, fingerprint: bytes) -> Secret:
         """Return the secret of which a record speaks. Raises `KeyMissing`, `WrongKey`."""
         secret = self._secrets.get(key_version)
         if secret is None:
             raise KeyMissing(name, number, key_version, self.keyring.versions)
-        if secret.key_id[2:] != fingerprint:
-            raise WrongKey(name, number, key_version, fingerprint.hex(), secret.key_id[2:].hex())
+        if secret.start[3:] != fingerprint:
+            raise WrongKey(name, number, key_version, fingerprint.hex(), secret.start[3:].hex())
         return secret
 
     def knows(self, key_id: bytes) -> bool:

@@ -78,8 +78,8 @@ class SubjectKeys:
             raise SubjectKeyMissing(name, number)
         if known.secret is None:
             raise SubjectForgotten(name)
-        if known.secret.key_id[2:] != fingerprint:
-            raise WrongKey(name, number, 0, fingerprint.hex(), known.secret.key_id[2:].hex())
+        if known.secret.start[3:] != fingerprint:
+            raise WrongKey(name, number, 0, fingerprint.hex(), known.secret.start[3:].hex())
         return known.secret
 
     def check(self, handle: bytes, name: str) -> None:
@@ -157,7 +157,11 @@ class SubjectKeys:
         secret: Secret | None = None
         if data is not None:
             stored = opened(self._seal(handle), handle.hex(), number, data, _Stored)
-            secret = None if stored.key is None else subject_secret(handle, EncryptedKey(stored.key))
+            secret = (
+                None
+                if stored.key is None
+                else subject_secret(self._sealing.suite.number, handle, EncryptedKey(stored.key))
+            )
             if secret is None:
                 self._sealing.ciphers.clear()
         known = _Known(number, secret, self._monotonic())

@@ -19,14 +19,14 @@ import msgspec
 from perdure.abc import MAX_KEY, Backend, Entry, PurgeState, PutState, Replace, StateVersion, Write, WriteGroup
 from perdure.actors import Clock, SystemClock
 from perdure.actors._clock import Pause
-from perdure.errors import SubjectForgotten
-from perdure.journal import EVENTS, hidden_id_of, pages
+from perdure.errors import CorruptionError, SubjectForgotten
+from perdure.journal import EVENTS, RecordError, hidden_id_of, pages
 from perdure.journal._record import decode
 from perdure.persistence import DurableStateActor, PersistentActor
 from perdure.persistence._changes import DURABLE
 from perdure.persistence._custody import custody_of, own_sealing
 from perdure.persistence._entity import STATES
-from perdure.security import Keyring, Seal, Sealing, Vault, sealing_of
+from perdure.security import Keyring, Seal, Sealing, Vault, is_sealed, sealing_of
 from perdure.snapshots import ARCHIVE, SNAPSHOTS, Archive, SnapshotStore, open_archive, open_snapshots
 from perdure.upkeep._names import stored_names
 from perdure.upkeep._opened import opened
@@ -78,7 +78,8 @@ async def reseal(
     At most `records_per_second` are looked at. `progress` is told after each log. When it is cancelled or killed, the
     next call goes on; what was sealed with the new key stays so. A second call seals nothing.
 
-    Raises `SealError` naming the record that cannot be opened, and leaves it; `StoreError`.
+    Raises `SealError` or `CorruptionError` naming a record that cannot be opened or, plain, is damaged, and leaves it;
+    `StoreError`.
     """
     async with opened(store) as backend, AsyncExitStack() as others:
         if isinstance(snapshots, str):
@@ -183,7 +184,7 @@ class _Sweep:
         return position if position is not None and position.target == self._target() else None
 
     def _target(self) -> bytes:
-        return self._sealing.suite_byte + self._sealing.active.key_id
+        return self._sealing.active.start
 
     async def _collection(self, collection: str, kind: str, name: str) -> None:
         async with aclosing(pages(self._backend, collection, name, 1, MAX_KEY + 1)) as read:
@@ -230,6 +231,7 @@ class _Sweep:
             if seal is None:
                 return []
             for number, record in entries:
+                _check(name, number, record)
                 again = seal.renewed(number, record, chained=kind == EVENTS and seal.is_chained)
                 if again is not None:
                     renewed.append(Entry(number, again))
@@ -257,3 +259,12 @@ class _Sweep:
     async def _write(self, writes: Sequence[Write]) -> None:
         if writes:
             await self._backend.commit([WriteGroup(tuple(writes))])
+
+
+def _check(name: str, number: int, record: bytes) -> None:
+    """Raise `CorruptionError` for a plain record that is damaged: sealed, it would look whole."""
+    if not is_sealed(record):
+        try:
+            decode(record)
+        except RecordError as error:
+            raise CorruptionError(name, number, str(error)) from error
