@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
@@ -26,6 +27,7 @@ from perdure import (
 from perdure.abc import MAX_KEY, Backend, DeleteRange, Put, PutState, WriteGroup
 from perdure.errors import (
     ChainBroken,
+    ConflictError,
     CorruptionError,
     KeyMissing,
     PlaintextRefused,
@@ -33,13 +35,16 @@ from perdure.errors import (
     RecordMoved,
     SealedStore,
     SealError,
+    StoreError,
+    StoreUnavailable,
     TailCut,
     WrongKey,
 )
 from perdure.memory import MemoryBackend
 from perdure.security import Anchor, AnchoredHead, link_of
 from perdure.security._layout import pack_number, place_of
-from perdure_testkit import VirtualClock
+from perdure.upkeep import verify
+from perdure_testkit import FaultyBackend, VirtualClock
 
 ONE, TWO = bytes(range(32)), bytes(range(1, 33))
 SECRET = "the-password-of-the-vault"
@@ -498,3 +503,125 @@ async def plain(store: Backend, actor_type: type[Any], *texts: str) -> None:
     async with ActorSystem(store=store) as system:
         for text in texts:
             await system.ref(actor_type, "a").ask(Say(text))
+
+
+class TestEverythingElse:
+    """What stands on the log works on a sealed one."""
+
+    OPTIONS: ClassVar[list[dict[str, Any]]] = [{}, {"chain": True}, {"hide_names": True}]
+
+    @pytest.mark.parametrize("options", OPTIONS)
+    async def test_a_follower_sees_the_log_and_what_is_added(self, store: Backend, options: dict[str, Any]) -> None:
+        await tell(store, Diary, *"123", seal=sealing(**options))
+
+        async with ActorSystem(store=store, sealing=sealing(**options)) as system:
+            ref = system.ref(Diary, "a")
+            async with ref.subscribe(after=1) as events:
+                seen = [await anext(events), await anext(events)]
+                await ref.ask(Say("4"))
+                seen.append(await anext(events))
+
+        assert [(item.sequence_number, item.event.text) for item in seen] == [(2, "2"), (3, "3"), (4, "4")]
+
+    @pytest.mark.parametrize("options", OPTIONS)
+    async def test_a_durable_state_is_followed_and_its_changes_queried(
+        self, store: Backend, options: dict[str, Any]
+    ) -> None:
+        async with ActorSystem(store=store, sealing=sealing(**options)) as system:
+            ref = system.ref(Note, "a")
+            async with ref.subscribe(after=0) as changes:
+                await ref.ask(Say("one"))
+                followed = await anext(changes)
+            queried = [change async for change in system.query().changes(Note)]
+
+        assert (followed.revision, followed.state) == (1, "one")
+        assert [(change.persistence_id, change.state) for change in queried] == [("Note/a", "one")]
+
+    @pytest.mark.parametrize("options", OPTIONS)
+    async def test_events_are_found_by_id_by_tag_and_all(self, store: Backend, options: dict[str, Any]) -> None:
+        await tell(store, Diary, *"12345", seal=sealing(**options))
+
+        async with ActorSystem(store=store, sealing=sealing(**options)) as system:
+            query = system.query(Diary)
+            found = [
+                [(stored.persistence_id, stored.sequence_number, stored.event.text) async for stored in stream]
+                for stream in (query.events_of("Diary/a"), query.tagged(f"tag-{SECRET}"), query.all_events())
+            ]
+            none = [stored async for stored in query.tagged("another")]
+
+        assert found == [[("Diary/a", number, str(number)) for number in range(1, 6)]] * 3
+        assert none == []
+
+    async def test_events_below_a_sealed_snapshot_may_be_deleted(self, store: Backend) -> None:
+        class Deleting(Diary):
+            async def handle(self, message: Any, context: Any) -> Any:
+                await super().handle(message, context)
+                await self.save_snapshot()
+                await self.delete_events(self.sequence_number - 1)
+                return len(self.state)
+
+        assert [await tell(store, Deleting, text) for text in "123"] == [1, 2, 3]
+        assert list(await entries(store, "events", "Deleting/a")) == [3]
+
+    async def test_snapshots_are_kept_by_the_age_that_they_have_inside(
+        self, store: Backend, clock: VirtualClock
+    ) -> None:
+        class Ageing(Diary):
+            strategy = Full(snapshot=every_n_events(1), keep_snapshots=1, keep_snapshots_for=10)
+
+        async with ActorSystem(store=store, sealing=sealing(), clock=clock) as system:
+            for text in "123456":
+                await system.ref(Ageing, "a").ask(Say(text))
+                await clock.advance(4)
+
+        assert list(await entries(store, "snapshots", "Ageing/a")) == [4, 5, 6]
+
+    async def test_a_state_is_replayed_to_a_time(self, store: Backend, clock: VirtualClock) -> None:
+        async with ActorSystem(store=store, sealing=sealing(), clock=clock) as system:
+            for text in "12345":
+                await system.ref(Diary, "a").ask(Say(text))
+                await clock.advance(10)
+        to = datetime.fromtimestamp(clock.time() - 25, UTC)
+
+        replayed = await replay(store, Diary, "a", to=to, sealing=sealing())
+
+        assert (replayed.state, replayed.sequence_number) == (("1", "2", "3"), 3)
+
+    @pytest.mark.parametrize("options", OPTIONS)
+    async def test_json_records_are_sealed_too(self, store: MemoryBackend, options: dict[str, Any]) -> None:
+        async with ActorSystem(store=store, sealing=sealing(**options), write="json") as system:
+            for _ in range(5):
+                await system.ref(Diary, "a").ask(Say(SECRET))
+
+        assert SECRET not in repr(vars(store))
+        assert await state_of(store, Diary, sealing(**options)) == (SECRET,) * 5
+
+    async def test_a_failed_persist_breaks_no_chain(self, store: Backend) -> None:
+        """The next record is chained to what is stored, whatever was tried between."""
+        faulty = FaultyBackend(store)
+        async with ActorSystem(store=faulty, sealing=sealing(chain=True)) as system:
+            ref = system.ref(Notebook, "a")
+            for fault in (faulty.reject, faulty.lose, faulty.reject):
+                await ref.ask(Say("stored"))
+                fault("commit", StoreUnavailable("commit", "down"))
+                with pytest.raises(StoreError):
+                    await ref.ask(Say("perhaps"))
+            await ref.ask(Say("last"))
+
+        result = await verify(store)
+
+        assert (result.problems, result.chained) == ([], result.events)
+
+    async def test_two_writers_never_fork_a_chain(self, store: Backend) -> None:
+        async with (
+            ActorSystem(store=store, sealing=sealing(chain=True)) as one,
+            ActorSystem(store=store, sealing=sealing(chain=True)) as two,
+        ):
+            for number in range(20):
+                system = (one, two)[number % 2]
+                with suppress(ConflictError):
+                    await system.ref(Notebook, "a").ask(Say(str(number)))
+
+        result = await verify(store)
+
+        assert (result.problems, result.chained) == ([], result.events)
