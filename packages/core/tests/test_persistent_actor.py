@@ -518,13 +518,13 @@ async def test_a_lone_event_takes_one_commit_with_full_and_with_light(store: Fau
 
 
 async def test_idle_actors_have_no_task(store: FaultyBackend) -> None:
-    """A hundred live actors that were asked leave no tasks but the few that all share (W-37, W-40)."""
+    """Live actors that were asked, however many, leave no tasks but the few that all share (W-37, W-40)."""
     async with ActorSystem(store=store) as system:
         before = asyncio.all_tasks()
-        await asyncio.gather(*(system.ref(PureTape, str(n)).ask(Write((1,))) for n in range(100)))
-        await turns(10)
+        await asyncio.gather(*(system.ref(PureTape, str(n)).ask(Write((1,))) for n in range(500)))
+        await turns(50)
 
-        assert (system.live, len(asyncio.all_tasks() - before) <= 8) == (100, True)
+        assert (system.live, len(asyncio.all_tasks() - before) <= 64) == (500, True)
 
 
 async def test_an_actors_store_is_no_actor(store: FaultyBackend) -> None:

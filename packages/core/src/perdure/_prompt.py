@@ -6,7 +6,8 @@ callback of the loop, never the inside of a task, for it steps the tasks that wa
 a task, therefore takes the usual turn.
 
 Any object with `_asyncio_future_blocking` and these methods is a future to asyncio (see `asyncio.isfuture`); `gather`
-also asks a cancelled one for its error and its message.
+also asks a cancelled one for its error and its message. It is a struct because there is one for each event: `__init__`
+would cost more than all that is done with it.
 """
 
 from __future__ import annotations
@@ -14,35 +15,27 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Generator
 from contextvars import Context, copy_context
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
+
+import msgspec
 
 T = TypeVar("T")
+_Callback: TypeAlias = "tuple[Callable[[Any], object], Context | None]"
 
 
-class Prompt(Generic[T]):
+class Prompt(msgspec.Struct, Generic[T], eq=False, weakref=True):
     """A future of one event loop; `set_result` and `set_exception` step whoever awaits it."""
 
-    __slots__ = (
-        "__weakref__",
-        "_asyncio_future_blocking",
-        "_callbacks",
-        "_cancelled",
-        "_done",
-        "_error",
-        "_loop",
-        "_result",
-    )
+    _loop: asyncio.AbstractEventLoop
+    _asyncio_future_blocking: bool = False
+    _done: bool = False
+    _cancelled: bool = False
+    _first: _Callback | None = None
+    _others: list[_Callback] | None = None
+    _error: BaseException | None = None
+    _result: Any = None
 
     _cancel_message: ClassVar[None] = None
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._asyncio_future_blocking = False
-        self._callbacks: list[tuple[Callable[[Any], object], Context]] = []
-        self._cancelled = False
-        self._done = False
-        self._error: BaseException | None = None
-        self._loop = loop
-        self._result: Any = None
 
     def __await__(self) -> Generator[Any, None, T]:
         if not self._done:
@@ -77,10 +70,17 @@ class Prompt(Generic[T]):
         return self._error
 
     def set_result(self, result: T) -> None:
+        if self._done:
+            raise asyncio.InvalidStateError("the result is set already")
+        self._done = True
         self._result = result
-        self._finish()
+        if self._first is not None:
+            self._finish()
 
     def set_exception(self, error: BaseException) -> None:
+        if self._done:
+            raise asyncio.InvalidStateError("the result is set already")
+        self._done = True
         self._error = error
         self._finish()
 
@@ -89,41 +89,57 @@ class Prompt(Generic[T]):
         if self._done:
             return False
         self._done = self._cancelled = True
-        self._call_back_soon()
+        self._loop.call_soon(self._finish)
         return True
 
     def add_done_callback(self, callback: Callable[[Any], object], *, context: Context | None = None) -> None:
         """Call `callback(self)` where the result is set, or soon if it is."""
-        if context is None:
-            context = copy_context()
-        if self._done:
-            self._loop.call_soon(callback, self, context=context)
+        self._add(callback, copy_context() if context is None else context)
+
+    def then(self, callback: Callable[[Any], object]) -> None:
+        """Do as `add_done_callback` does, in whatever context the result is set."""
+        if self._first is None and not self._done:
+            self._first = (callback, None)
         else:
-            self._callbacks.append((callback, context))
+            self._add(callback, None)
 
     def remove_done_callback(self, callback: Callable[[Any], object]) -> int:
         """Forget a callback; return how often it was there."""
-        kept = [item for item in self._callbacks if item[0] != callback]
-        removed = len(self._callbacks) - len(kept)
-        self._callbacks = kept
-        return removed
+        callbacks = self._take()
+        kept = [item for item in callbacks if item[0] != callback]
+        for item in kept:
+            self._add(*item)
+        return len(callbacks) - len(kept)
 
     def _make_cancelled_error(self) -> asyncio.CancelledError:
         return asyncio.CancelledError()
 
-    def _finish(self) -> None:
+    def _add(self, callback: Callable[[Any], object], context: Context | None) -> None:
         if self._done:
-            raise asyncio.InvalidStateError("the result is set already")
-        self._done = True
-        try:
-            while self._callbacks:
-                callback, context = self._callbacks.pop(0)
-                context.run(callback, self)
-        finally:  # a callback that ends the process leaves the others their usual turn
-            if self._callbacks:
-                self._call_back_soon()
-
-    def _call_back_soon(self) -> None:
-        callbacks, self._callbacks = self._callbacks, []
-        for callback, context in callbacks:
             self._loop.call_soon(callback, self, context=context)
+        elif self._first is None:
+            self._first = (callback, context)
+        elif self._others is None:
+            self._others = [(callback, context)]
+        else:
+            self._others.append((callback, context))
+
+    def _take(self) -> list[_Callback]:
+        """Return the callbacks, which are forgotten."""
+        first, others = self._first, self._others
+        self._first = self._others = None
+        return [] if first is None else [first, *(others or ())]
+
+    def _finish(self) -> None:
+        """Call back, one after the other."""
+        try:
+            while (first := self._first) is not None:
+                self._first = self._others.pop(0) if self._others else None
+                callback, context = first
+                if context is None:
+                    callback(self)
+                else:
+                    context.run(callback, self)
+        finally:  # a callback that ends the process leaves the others their usual turn
+            if self._first is not None:
+                self._loop.call_soon(self._finish)

@@ -172,10 +172,7 @@ class Cell:
         if not self._scheduled:
             self._first = envelope
             self._scheduled = True
-            dispatcher = self.system.dispatcher
-            dispatcher.ready.append(self)
-            if not dispatcher.takers:
-                dispatcher.call()
+            self.system.dispatcher.schedule(self)
             return None
         mailbox = self._queue()
         if mailbox.offer(envelope):
@@ -262,7 +259,11 @@ class Cell:
         else:
             self._schedule()
 
-    # What the dispatcher calls.
+    # What the dispatcher and its runners call.
+
+    def go(self) -> None:
+        """Take a turn."""
+        self.system.dispatcher.runner().begin(self)
 
     def turn(self, runner: asyncio.Task[None]) -> tuple[Variables, Coroutine[Any, Any, None]]:
         """Return what is to be done next, and the context variables to do it in."""
@@ -431,6 +432,8 @@ class Cell:
         self._in_hand = None
         self.system._happened(Failed, self, error)
         await self._supervise(error)
+        if self._change is Change.STOP and not self._has_mail():
+            await self._finish()  # in this turn: the next message of whoever has the error finds nothing half over
 
     async def _supervise(self, error: BaseException) -> None:
         """Go on, replace the instance, or end this life, as supervision says."""
