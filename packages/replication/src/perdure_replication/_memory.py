@@ -5,7 +5,7 @@ from __future__ import annotations
 from perdure_replication._member import Joined, Left, Member, Unreachable
 from perdure_replication._membership import Membership, Report
 from perdure_replication._transport import Receive, Transport
-from perdure_replication.errors import NodeTaken, PeerUnreachable
+from perdure_replication.errors import BadFrame, NodeTaken, PeerUnreachable
 
 
 class MemoryHub:
@@ -39,7 +39,7 @@ class MemoryHub:
 
     def _carry(self, source: str, peer: str, frame: bytes) -> None:
         receive = self._receivers.get(peer)
-        if receive is None:
+        if receive is None or source not in self._receivers:
             raise PeerUnreachable(peer, "no such node is open in this hub")
         receive(source, frame)
 
@@ -77,6 +77,8 @@ class _HubTransport(Transport):
         return ""
 
     async def send(self, peer: str, frame: bytes) -> None:
+        if len(frame) > self.max_frame_bytes:
+            raise BadFrame(f"it has {len(frame):,} bytes, over {self.max_frame_bytes:,}")
         self._hub._carry(self._name, peer, frame)
 
     async def close(self) -> None:

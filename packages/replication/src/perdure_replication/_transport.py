@@ -48,7 +48,8 @@ class Transport(ABC):
     async def send(self, peer: str, frame: bytes) -> None:
         """Hand a frame to the link to a peer, waiting while that has no room.
 
-        Raises `PeerUnreachable` when there is no link and none can be made now; the frame may then be lost.
+        Raises `PeerUnreachable` when there is no link and none can be made now; the frame may then be lost. Raises
+        `BadFrame` for one that is greater than `max_frame_bytes`.
         """
 
     async def broadcast(self, frame: bytes) -> None:
