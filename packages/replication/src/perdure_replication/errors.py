@@ -3,8 +3,10 @@
 PerdureError
 └── ReplicationError
     ├── BadFrame              bytes from a peer are no frame of ours: it is counted and dropped
+    ├── CannotListen          a transport cannot have its address: free it, or choose another
     ├── InvalidState          a definition of a replicated state cannot be right: mend it
     ├── InvalidNode           a node's settings cannot be right: mend them
+    ├── InvalidTransport      what a transport or a membership was given cannot be right: mend it
     ├── NodeClosed            the node is not open: use it inside `async with`
     ├── Fenced                a later life of this node has begun elsewhere: stop this one
     ├── MutationFailed        a mutation was not made; nothing has changed
@@ -62,6 +64,30 @@ class InvalidNode(ReplicationError, ValueError):
 
     def __str__(self) -> str:
         return f"node {self.node!r}: {self.reason}"
+
+
+class InvalidTransport(ReplicationError, ValueError):
+    """A transport or a membership was given an address, or other arguments, that cannot be right."""
+
+    def __init__(self, address: str, reason: str) -> None:
+        super().__init__(address, reason)
+        self.address = address
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.address}: {self.reason}"
+
+
+class CannotListen(ReplicationError):
+    """A transport cannot listen at its address."""
+
+    def __init__(self, address: str, reason: str) -> None:
+        super().__init__(address, reason)
+        self.address = address
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"nothing can listen at {self.address}: {self.reason}: free it, or choose another"
 
 
 class NodeClosed(ReplicationError):
