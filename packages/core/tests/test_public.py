@@ -28,6 +28,7 @@ DOORS = [
     "perdure.snapshots",
     "perdure.upkeep",
     "perdure_replication",
+    "perdure_replication.testing",
     "perdure_testkit",
 ]
 
