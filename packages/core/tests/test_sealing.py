@@ -306,6 +306,14 @@ class TestOfAType:
         assert b"everybody knows" in record
         assert found == ["everybody knows"]
 
+    async def test_a_plain_type_is_refused_where_names_are_hidden(self, store: Backend) -> None:
+        class Public(Diary):
+            sealing = "none"
+
+        async with ActorSystem(store=store, sealing=sealing(hide_names=True)) as system:
+            with pytest.raises(Exception, match="its ids would show"):
+                await system.ref(Public, "a").ask(Say("here I am"))
+
     @pytest.mark.parametrize("wrong", [None, ONE, "yes"])
     async def test_anything_else_is_refused(self, store: Backend, wrong: Any) -> None:
         class Private(Diary):

@@ -202,6 +202,24 @@ class TestVerify:
 
         assert (result.ok, result.forgotten) == (True, 1)
 
+    async def test_snapshots_and_archives_elsewhere_are_verified(self, store: Backend, tmp_path: Any) -> None:
+        where, archive = CollectionSnapshots(inner := MemoryBackend()), await open_archive(f"file://{tmp_path}/a")
+        await tell(store, old(), *"1234567890", types=(Archived,), snapshots=where, archive=archive)
+        whole = await verify(store, old(), snapshots=where, archive=archive)
+        await write(inner, Put("snapshots", "Archived/a", 8, b"?"))
+
+        [problem] = (await verify(store, old(), snapshots=where, archive=archive)).problems
+
+        assert (whole.ok, whole.events, whole.states) == (True, 10, 1)
+        assert isinstance(problem, PlaintextRefused)
+        await archive.close()
+
+    async def test_without_the_archive_the_beginning_of_a_log_is_taken_as_it_is(self, store: Backend) -> None:
+        await tell(store, old(chain=True), *"1234567890", types=(Pocketbook,))
+        await write(store, DeleteRange("events", "Pocketbook/a", 1, 5))
+
+        assert (await verify(store, old(chain=True))).ok
+
 
 class TestAnchor:
     async def test_a_cut_tail_is_found_by_an_anchor(self, store: Backend) -> None:

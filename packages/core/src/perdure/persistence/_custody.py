@@ -100,6 +100,8 @@ def own_sealing(vault: Vault, actor_type: type[Any]) -> Sealing | None:
     declared: object = actor_type.sealing
     if declared == "system":
         return vault.sealing
+    if declared == "none" and vault.hides_names:
+        raise ValueError(f"{actor_type.__name__}.sealing is 'none', and the system hides names: its ids would show")
     sealing = None if declared == "none" else _checked(actor_type, declared)
     return vault.learn(actor_type.type_name, sealing)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from perdure._plugins import open_backend
 from perdure.abc import Backend
+from perdure.snapshots import Archive, SnapshotStore, open_archive, open_snapshots
 
 
 @asynccontextmanager
@@ -20,3 +21,18 @@ async def opened(store: str | Backend) -> AsyncGenerator[Backend, None]:
         yield backend
     finally:
         await backend.close()
+
+
+@asynccontextmanager
+async def elsewhere(
+    snapshots: str | SnapshotStore | None, archive: str | Archive | None
+) -> AsyncGenerator[tuple[SnapshotStore | None, Archive | None], None]:
+    """Yield where snapshots and old events are that are not in the store; what is given by its URL is closed."""
+    async with AsyncExitStack() as others:
+        if isinstance(snapshots, str):
+            snapshots = await open_snapshots(snapshots)
+            others.push_async_callback(snapshots.close)
+        if isinstance(archive, str):
+            archive = await open_archive(archive)
+            others.push_async_callback(archive.close)
+        yield snapshots, archive

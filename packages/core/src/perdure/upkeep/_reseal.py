@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AsyncExitStack, aclosing
+from contextlib import aclosing
 from typing import Any, ClassVar
 
 import msgspec
@@ -27,9 +27,9 @@ from perdure.persistence._changes import DURABLE
 from perdure.persistence._custody import custody_of, own_sealing
 from perdure.persistence._entity import STATES
 from perdure.security import Keyring, Seal, Sealing, Vault, is_sealed, sealing_of
-from perdure.snapshots import ARCHIVE, SNAPSHOTS, Archive, SnapshotStore, open_archive, open_snapshots
+from perdure.snapshots import ARCHIVE, SNAPSHOTS, Archive, SnapshotStore
 from perdure.upkeep._names import stored_names
-from perdure.upkeep._opened import opened
+from perdure.upkeep._opened import elsewhere, opened
 
 _STATE, _PREFIX = "sealing", "sweep"
 
@@ -81,19 +81,13 @@ async def reseal(
     Raises `SealError` or `CorruptionError` naming a record that cannot be opened or, plain, is damaged, and leaves it;
     `StoreError`.
     """
-    async with opened(store) as backend, AsyncExitStack() as others:
-        if isinstance(snapshots, str):
-            snapshots = await open_snapshots(snapshots)
-            others.push_async_callback(snapshots.close)
-        if isinstance(archive, str):
-            archive = await open_archive(archive)
-            others.push_async_callback(archive.close)
+    async with opened(store) as backend, elsewhere(snapshots, archive) as (shelf, past):
         given = sealing_of(sealing)
         assert given is not None
         vault = Vault(backend, given)
         await vault.open()
         sweep = _Sweep(backend, vault, given, actor_types, _Pace(clock or SystemClock(), records_per_second), progress)
-        await sweep.run(snapshots, archive)
+        await sweep.run(shelf, past)
         return sweep.result
 
 

@@ -14,12 +14,12 @@ from typing import Any
 import msgspec
 
 from perdure.abc import MAX_KEY, Backend, Entry
-from perdure.errors import ChainBroken, CorruptionError, SubjectForgotten, TailCut
+from perdure.errors import ChainBroken, CorruptionError, DamagedSnapshot, SubjectForgotten, TailCut
 from perdure.journal import EVENTS, RecordError, pages, timestamp_of
-from perdure.persistence import PersistentActor
 from perdure.persistence._changes import DURABLE
 from perdure.persistence._custody import own_sealing
 from perdure.persistence._entity import STATES
+from perdure.persistence._recovering import Recovering
 from perdure.security import (
     ORIGIN,
     Anchor,
@@ -32,9 +32,9 @@ from perdure.security import (
     previous_of,
     sealing_of,
 )
-from perdure.snapshots import ARCHIVE, SNAPSHOTS
+from perdure.snapshots import SNAPSHOTS, Archive, CollectionArchive, SnapshotStore
 from perdure.upkeep._names import stored_names
-from perdure.upkeep._opened import opened
+from perdure.upkeep._opened import elsewhere, opened
 
 _MOST = 1000
 
@@ -67,20 +67,23 @@ async def verify(
     store: str | Backend,
     sealing: Sealing | Keyring | None = None,
     *,
-    actor_types: Iterable[type[PersistentActor[Any, Any]]] = (),
+    actor_types: Iterable[type[Recovering[Any, Any]]] = (),
+    snapshots: str | SnapshotStore | None = None,
+    archive: str | Archive | None = None,
     anchor: Anchor | None = None,
     found: Callable[[CorruptionError], object] | None = None,
     progress: Callable[[Verification], object] | None = None,
 ) -> Verification:
     """Return what is wrong in a store, if anything; nothing is written, and others may write meanwhile.
 
-    Without a sealing, sealed records are not opened. Name the `actor_types` that have a sealing of their own. With an
-    `anchor` (or that of the sealing) each log is held to its anchored head. `found` is told of each problem at once,
+    Without a sealing, sealed records are not opened. Name the `actor_types` that have a sealing of their own.
+    `snapshots` and `archive` are those of the system, where they are elsewhere. With an `anchor` (or that of the
+    sealing) each log is held to its anchored head. `found` is told of each problem at once,
     `progress` of the counts, after each page. Memory does not grow with the store.
 
     Raises `StoreError` when the store cannot be read, `SealError` or `SealedStore` when the sealing is not its own.
     """
-    async with opened(store) as backend:
+    async with opened(store) as backend, elsewhere(snapshots, archive) as (shelf, past):
         given = sealing_of(sealing)
         vault = Vault(backend, given)
         if given is not None:
@@ -88,7 +91,8 @@ async def verify(
         for actor_type in actor_types:
             own_sealing(vault, actor_type)
         known = anchor or (None if given is None else given.anchor)
-        verifier = _Verifier(backend, vault, known, given is not None, found or _silent, progress or _silent)
+        past = past or CollectionArchive(backend, _no_writes)
+        verifier = _Verifier(backend, vault, shelf, past, known, found or _silent, progress or _silent)
         await verifier.run()
         return verifier.result
 
@@ -97,13 +101,18 @@ def _silent(_: object) -> None:
     return
 
 
+async def _no_writes(_: object, size: int) -> None:
+    raise AssertionError("verify writes nothing")
+
+
 class _Verifier:
     def __init__(
         self,
         backend: Backend,
         vault: Vault,
+        snapshots: SnapshotStore | None,
+        archive: Archive,
         anchor: Anchor | None,
-        has_keys: bool,
         found: Callable[[CorruptionError], object],
         progress: Callable[[Verification], object],
     ) -> None:
@@ -111,7 +120,8 @@ class _Verifier:
         self._backend = backend
         self._vault = vault
         self.heads: dict[str, AnchoredHead] = {} if anchor is None else anchor.heads
-        self._has_keys = has_keys
+        self._snapshots = snapshots
+        self._archive = archive
         self._found = found
         self._progress = progress
 
@@ -123,6 +133,7 @@ class _Verifier:
             async for name in names:
                 await self._log(name)
                 await self._state(name)
+                await self._snapshots_elsewhere(name)
         for collection in (SNAPSHOTS, DURABLE):
             async with aclosing(stored_names(self._backend, collection)) as names:
                 async for name in names:
@@ -145,12 +156,13 @@ class _Verifier:
     async def _archive_and_log(self, name: str) -> AsyncGenerator[list[Entry], None]:
         """Yield all events of an id, each once: what was archived may not be removed from the log yet."""
         last = 0
-        for collection in (ARCHIVE, EVENTS):
-            async with aclosing(pages(self._backend, collection, name, last + 1, MAX_KEY + 1)) as read:
-                async for entries in read:
-                    if entries:
-                        last = entries[-1].key
-                        yield entries
+        async with aclosing(self._archive.pages(name)) as archived:
+            async for entries in archived:
+                last = entries[-1].key if entries else last
+                yield entries
+        async with aclosing(pages(self._backend, EVENTS, name, last + 1, MAX_KEY + 1)) as read:
+            async for entries in read:
+                yield entries
 
     async def _state(self, name: str) -> None:
         _, record = await self._backend.read_state(STATES, name)
@@ -168,15 +180,32 @@ class _Verifier:
                     self._open(collection, name, *entry)
                 self._progress(self.result)
 
+    async def _snapshots_elsewhere(self, name: str) -> None:
+        at_most = MAX_KEY
+        while self._snapshots is not None and at_most > 0:
+            try:
+                snapshot = await self._snapshots.newest(name, at_most)
+            except DamagedSnapshot as damaged:
+                self.report(damaged)
+                at_most = damaged.sequence_number - 1
+                continue
+            if snapshot is None:
+                return
+            self.result.states += 1
+            await self._vault.look_up((snapshot.record,))
+            self._open(SNAPSHOTS, name, *snapshot)
+            at_most = snapshot.sequence_number - 1
+
     def _open(self, collection: str, name: str, number: int, record: bytes) -> None:
         """Look at one record."""
-        sealed = is_sealed(record)
-        self.result.sealed += sealed
-        if sealed and not self._has_keys:
-            self.result.unopened += 1
-            return
+        seal = self._vault.seal_of(collection, name, record)
+        if is_sealed(record):
+            self.result.sealed += 1
+            if seal is None:
+                self.result.unopened += 1
+                return
         try:
-            timestamp_of(self._vault.opened(collection, name, number, record))
+            timestamp_of(record if seal is None else seal.open(number, record))
         except SubjectForgotten:
             self.result.forgotten += 1
         except CorruptionError as error:
