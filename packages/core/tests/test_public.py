@@ -166,14 +166,16 @@ def test_a_backend_imports_the_contract_and_the_errors_alone(package: str) -> No
 
 
 def test_replication_stands_on_the_public_door() -> None:
-    """On what its users have, the contract and the errors: no floor of the core knows it, and it knows none."""
+    """On what its users have, the contract, the errors and keys: no other floor of the core knows it, and it knows none."""
     door = {"perdure", *(f"perdure.{name}" for name in perdure.__all__ if not inspect.ismodule(getattr(perdure, name)))}
 
     inner = [
         (path.name, name)
         for path in sources(PACKAGES / "replication" / "src")
         for name in imports(path)
-        if inside(name, "perdure") and not inside(name, "perdure.abc", "perdure.errors") and name not in door
+        if inside(name, "perdure")
+        and not inside(name, "perdure.abc", "perdure.errors", "perdure.security")
+        and name not in door
     ]
 
     assert inner == []
