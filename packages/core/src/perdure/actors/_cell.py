@@ -261,10 +261,6 @@ class Cell:
 
     # What the dispatcher and its runners call.
 
-    def go(self) -> None:
-        """Take a turn."""
-        self.system.dispatcher.runner().begin(self)
-
     def turn(self, runner: asyncio.Task[None]) -> tuple[Variables, Coroutine[Any, Any, None]]:
         """Return what is to be done next, and the context variables to do it in."""
         self._task = runner
