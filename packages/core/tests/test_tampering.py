@@ -9,11 +9,20 @@ from typing import Any
 import msgspec
 import pytest
 
-from perdure import ActorSystem, Event, Keyring, Message, PersistentActor, Sealing
+from perdure import ActorSystem, Event, Keyring, Message, PersistentActor, Sealing, replay
 from perdure.abc import Backend, Delete, Put, PutState, WriteGroup
-from perdure.errors import RecordAltered, RecordMoved, SealError, SubjectForgotten, SubjectKeyMissing, WrongKey
+from perdure.errors import (
+    CorruptionError,
+    RecordAltered,
+    RecordMoved,
+    SealError,
+    SubjectForgotten,
+    SubjectKeyMissing,
+    WrongKey,
+)
 from perdure.memory import MemoryBackend
 from perdure.security._layout import plain_record
+from perdure.upkeep import reseal
 
 KEY = bytes(range(32))
 
@@ -230,6 +239,24 @@ class TestTheKeyOfNames:
 
         with pytest.raises(RecordAltered, match="a form that is unknown"):
             await enter(opened(store))
+
+
+class TestResealing:
+    @pytest.mark.parametrize("form", ["msgpack", "json"])
+    async def test_makes_no_damaged_record_look_whole(self, store: Backend, form: Any) -> None:
+        """A plain record has a checksum, which is not sealed with it: it is held to that before."""
+        async with ActorSystem(store=store, write=form) as system:
+            await system.ref(Diary, "a").ask(Say("dear"))
+        [entry] = (await store.page("events", "Diary/a", 1, 2, limit=1, max_bytes=1)).entries
+
+        for altered in damaged(entry.value):
+            await write(store, Put("events", "Diary/a", 1, altered))
+            try:
+                await reseal(store, Sealing(Keyring({1: KEY}), **in_the_window()))
+            except SealError:
+                continue
+            with pytest.raises(CorruptionError):
+                await replay(store, Diary, "a", sealing=Keyring({1: KEY}))
 
 
 def damaged(record: bytes) -> list[bytes]:
