@@ -85,15 +85,15 @@ async def test_the_limit_is_of_an_event_and_not_of_a_batch(store: FaultyBackend)
 @pytest.mark.parametrize(
     ("tags", "reason"),
     [
-        ("vip", r"tags returned 'vip': return a tuple"),
-        (None, r"tags returned None: return a tuple of texts, \(\) for none"),
-        ((7,), "the tag 7 is no text"),
+        ("vip", "tags returned an object of type str: return a tuple"),
+        (None, r"tags returned an object of type NoneType: return a tuple of texts, \(\) for none"),
+        ((7,), "a tag is no text, but of type int"),
         (("",), "a tag of 0 characters: they have 1 to 255"),
         (("x" * 256,), "a tag of 256 characters"),
-        (("a\nb",), r"the tag 'a\\nb' has a control character"),
+        (("a\nb",), r"a tag has a control character .*: its character 2 of 3 is '\\n'"),
         (("\x7f",), "control character"),
         (("\x85",), "control character"),
-        (("\ud800",), r"the tag '\\ud800' has .* half of a surrogate pair"),
+        (("\ud800",), r"half of a surrogate pair: its character 1 of 1 is '\\ud800'"),
         (tuple(map(str, range(65))), "65 tags are over the 64 of an event"),
     ],
 )

@@ -18,7 +18,7 @@ import msgspec
 from perdure.errors import EventTypeError, UpcastError
 from perdure.evolution import Document, Evolution, Lineage
 from perdure.journal._event import AnyEvent, is_event_type, named
-from perdure.journal._payload import Decode, encoded, payload_decoder, payload_encoder, plain, whole_decoder
+from perdure.journal._payload import Decode, encoded, payload_decoder, payload_encoder, plain, told, whole_decoder
 from perdure.journal._record import (
     ENCODERS,
     Format,
@@ -97,9 +97,11 @@ class EventCodec:
         except EventTypeError:
             raise
         except msgspec.ValidationError as error:
-            raise EventTypeError(f"{self._owner}: an event {kind.__name__} could not be read back: {error}") from error
+            reason, cause = told(error)
+            raise EventTypeError(f"{self._owner}: an event {kind.__name__} could not be read back: {reason}") from cause
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
-            raise EventTypeError(f"{self._owner}: an event {kind.__name__} cannot be encoded: {error}") from error
+            reason, cause = told(error)
+            raise EventTypeError(f"{self._owner}: an event {kind.__name__} cannot be encoded: {reason}") from cause
 
     def as_stored(self, records: Sequence[bytes]) -> Sequence[Any]:
         """Return events as their records give them back: not as they were, where an older version is written."""
@@ -118,7 +120,8 @@ class EventCodec:
         except RecordError as error:
             raise EventTypeError(f"{what}: it could not be read back: {error}") from error
         except Exception as error:
-            raise EventTypeError(f"{what}: {type(error).__name__}: {error}") from error
+            reason, cause = told(error)
+            raise EventTypeError(f"{what}: {type(error).__name__}: {reason}") from cause
         return record
 
     def _learn_to_write(self, kind: type[Any]) -> _Writing:
@@ -208,7 +211,8 @@ class EventCodec:
                 decode_payload = self._decoders[place] = payload_decoder(self._types[document.manifest], format)
             return decode_payload(document.content)
         except Exception as error:
-            raise RecordError(f"{title} does not decode: {error}") from error
+            reason, cause = told(error)
+            raise RecordError(f"{title} does not decode: {reason}") from cause
 
     def _take_the_short_way(self, manifest: str, kind: type[Any]) -> None:
         """Read the next record of this name at once, if it is of the current version."""

@@ -9,6 +9,7 @@ is read back when it is stored, and refused unless it is what it was.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -18,6 +19,11 @@ from perdure.journal._record import Format, Stored
 
 Encode: TypeAlias = Callable[[object], bytes]
 Decode: TypeAlias = Callable[[msgspec.Raw | bytes], Any]
+
+_SHOWN = re.compile(
+    r"(Invalid (?:enum )?value |unknown field |input_value=)(?:.*(?= - at `[$~]|, input_type=)|.*)", re.DOTALL
+)
+"""The values in what msgspec and pydantic say."""
 
 
 def is_model(kind: Any) -> bool:
@@ -50,6 +56,16 @@ def plain(payload: msgspec.Raw | bytes, format: Format) -> Any:
 def encoded(value: object, format: Format) -> bytes:
     """Return plain data as the payload of a record. Raises what msgspec raises."""
     return msgspec.json.encode(value) if format == "json" else msgspec.msgpack.encode(value)
+
+
+def told(error: Exception) -> tuple[str, Exception | None]:
+    """Return what an error says without the values that it shows, and the error itself if it shows none.
+
+    What is stored may be a secret, and errors go to logs. What a type's own validation says is its own affair.
+    """
+    text = str(error)
+    masked = _SHOWN.sub(lambda found: f"{found[1]}…", text)
+    return masked, error if masked == text else None
 
 
 def whole_decoder(kind: Any) -> Callable[[bytes], Stored[Any]]:

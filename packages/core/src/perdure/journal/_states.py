@@ -11,7 +11,7 @@ import msgspec
 
 from perdure.errors import EventTypeError, UpcastError
 from perdure.evolution import Document, Evolution, Lineage
-from perdure.journal._payload import Decode, encoded, payload_decoder, payload_encoder, plain
+from perdure.journal._payload import Decode, encoded, payload_decoder, payload_encoder, plain, told
 from perdure.journal._record import ENCODERS, Format, Record, RecordError, decode
 from perdure.journal._tags import metadata_of
 
@@ -86,7 +86,8 @@ class StateCodec(Generic[S]):
         except EventTypeError:
             raise
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
-            raise EventTypeError(f"{self._owner}: its state cannot be encoded: {error}") from error
+            reason, cause = told(error)
+            raise EventTypeError(f"{self._owner}: its state cannot be encoded: {reason}") from cause
 
     def decode(self, data: bytes) -> tuple[S, int]:
         """Return a state and the sequence number that it covers. Raises `RecordError` saying what is wrong."""
@@ -103,9 +104,10 @@ class StateCodec(Generic[S]):
         except UpcastError as error:
             raise RecordError(f"a state of {record.manifest} cannot be read: {error}") from error
         except Exception as error:
+            reason, cause = told(error)
             raise RecordError(
-                f"a state of {record.manifest}, version {record.version}, does not decode: {error}"
-            ) from error
+                f"a state of {record.manifest}, version {record.version}, does not decode: {reason}"
+            ) from cause
 
     def owns(self, record: Record) -> bool:
         """Tell whether a record is of this actor type, by its present name or an older one."""
@@ -139,9 +141,10 @@ class StateCodec(Generic[S]):
                 now = bytes(self._upcast(older, version, self._format))
             back = self._decode_payload(now, self._format)
         except Exception as error:
-            raise EventTypeError(f"{what}: {type(error).__name__}: {error}") from error
+            reason, cause = told(error)
+            raise EventTypeError(f"{what}: {type(error).__name__}: {reason}") from cause
         if back != state and self._encode_payload(back) != payload:
-            raise EventTypeError(f"{what}: it would come back as {back!r}, and is {state!r}")
+            raise EventTypeError(f"{what}: it would come back as another state than it is")
         return older
 
 

@@ -25,7 +25,7 @@ def metadata_of(tags: object, hidden_id: str | None = None) -> dict[str, Any] | 
     Raises `ValueError` for what is no iterable of texts, for a tag that breaks a rule, and for too many of them.
     """
     if isinstance(tags, (str, bytes)) or not isinstance(tags, Iterable):
-        raise ValueError(f"tags returned {tags!r}: return a tuple of texts, () for none")
+        raise ValueError(f"tags returned an object of type {type(tags).__name__}: return a tuple of texts, () for none")
     distinct = list(dict.fromkeys(check_tag(tag) for tag in tags))
     if len(distinct) > MAX_TAGS:
         raise ValueError(f"{len(distinct)} tags are over the {MAX_TAGS} of an event: tag what you look events up by")
@@ -48,9 +48,10 @@ def hidden_id_of(metadata: dict[str, Any] | None) -> str | None:
 def check_tag(tag: object) -> str:
     """Return a tag that keeps the rules. Raises `ValueError`."""
     if not isinstance(tag, str):
-        raise ValueError(f"the tag {tag!r} is no text")
+        raise ValueError(f"a tag is no text, but of type {type(tag).__name__}")
     if not 1 <= len(tag) <= MAX_TAG:
         raise ValueError(f"a tag of {len(tag)} characters: they have 1 to {MAX_TAG}")
-    if _FORBIDDEN.search(tag):
-        raise ValueError(f"the tag {tag!a} has a control character or half of a surrogate pair")
+    if forbidden := _FORBIDDEN.search(tag):
+        where = f"its character {forbidden.start() + 1} of {len(tag)}"
+        raise ValueError(f"a tag has a control character or half of a surrogate pair: {where} is {forbidden[0]!a}")
     return tag
