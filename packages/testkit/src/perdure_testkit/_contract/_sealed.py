@@ -27,7 +27,7 @@ SECRET = "Zx8vQ2mLw7RtYp4K"
 """What events, states and tags hold; nothing compresses it, or makes it up by chance."""
 
 PLAIN = "Hj3nBc6sTd9gFk1V"
-"""What an actor holds that is not sealed: who does not find this has not looked."""
+"""What stands in the store in clear: who does not find this has not looked."""
 
 KEY = bytes(range(1, 33))
 
@@ -115,24 +115,6 @@ class FridgeNote(DurableStateActor[tuple[str, ...]]):
             case Tell(text):
                 await self.save((*self.state, text))
                 return len(self.state)
-
-
-class Published(Event):
-    text: str
-
-
-class OpenBook(PersistentActor[str, Published]):
-    """Is not sealed."""
-
-    initial_state = ""
-    sealing = "none"
-
-    async def handle(self, message: Any, context: Any) -> Any:
-        await self.persist(Published(message.text))
-        return len(self.state)
-
-    def apply(self, state: str, event: Published) -> str:
-        return event.text
 
 
 LOGS: tuple[type[Confidant], ...] = (Confidant, PhotoAlbum, AtticTrunk, PocketBook, PaperSlip, LoveLetter)

@@ -22,9 +22,9 @@ from perdure_testkit._contract._sealed import (
     TYPES,
     Drop,
     FridgeNote,
-    OpenBook,
+    Place,
     Raw,
-    Tell,
+    put,
     records,
     system_of,
     tell_all,
@@ -89,8 +89,8 @@ class SecrecyRules:
 
 async def _seen_at_work(backend: Backend, raw: Raw | None, **options: Any) -> bytes:
     """Return all bytes of a store in which actors of every kind were at work, while and after they were."""
+    await put(backend, Place("notices", "anybody", 1), PLAIN.encode())
     async with system_of(backend, **options) as system:
-        await system.ref(OpenBook, "anybody").ask(Tell(PLAIN))
         await tell_all(system, NAME)
         await system.ref(FridgeNote, NAME).ask(Drop())
         await system.forget(NAME)
