@@ -253,10 +253,21 @@ class TestResealing:
             await write(store, Put("events", "Diary/a", 1, altered))
             try:
                 await reseal(store, Sealing(Keyring({1: KEY}), **in_the_window()))
-            except SealError:
+            except CorruptionError:
                 continue
             with pytest.raises(CorruptionError):
                 await replay(store, Diary, "a", sealing=Keyring({1: KEY}))
+
+    async def test_seals_no_key_that_somebody_has_put_there(self, store: Backend) -> None:
+        """In the window for plain records too."""
+        async with opened(store) as system:
+            await system.ref(Letter, "bob-1").ask(Say("dear"))
+        handle, number, _ = await subject_key(store)
+        chosen = plain_record(msgspec.msgpack.encode([b"k" * 32, 0]))
+        await write(store, Put("subject_keys", handle, number, chosen))
+
+        with pytest.raises(RecordAltered, match="not sealed, so anybody may have put it here"):
+            await reseal(store, Sealing(Keyring({1: KEY}), **in_the_window()))
 
 
 def damaged(record: bytes) -> list[bytes]:

@@ -122,13 +122,6 @@ def plain_record(body: bytes, flags: int = 0) -> bytes:
     return _PLAIN[flags] + crc32(body).to_bytes(4, "big") + body
 
 
-def is_whole(record: bytes) -> bool:
-    """Tell whether the checksum of a plain MessagePack record is right; a JSON record is sealed along with its own."""
-    if record[:1] == b"{":
-        return True
-    return record[:2] in (b"\x01\x00", b"\x01\x01") and crc32(record[6:]).to_bytes(4, "big") == record[2:6]
-
-
 def plain_body(record: bytes) -> bytes:
     """Return all of a plain record but its header and checksum."""
     return record[6:]

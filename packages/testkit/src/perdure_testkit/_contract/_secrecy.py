@@ -1,8 +1,7 @@
 """Nothing of what sealed actors store is to be seen in the store.
 
 The rules plant texts that nothing makes up by chance, and look for them in all that the store has put anywhere, in
-every guise in which a program may write a text down. An actor that is not sealed has its text found: who does not find
-that has not looked.
+every guise in which a program may write a text down. One stands there in clear: who does not find that has not looked.
 """
 
 from __future__ import annotations
