@@ -10,8 +10,7 @@ import pytest
 from perdure_replication import Frame, Generation, MemoryHub, Snapshot, Transport, encode_frame
 from perdure_replication._memory import _HubTransport
 from perdure_replication.errors import PeerUnreachable
-from perdure_replication.testing import TestDeltaState, TestRuntime, TestState, Value
-from perdure_replication.testing.contracts import MakeTransport, TransportContract
+from perdure_replication.testing import NewTransport, TestDeltaState, TestRuntime, TestState, TransportContract, Value
 
 
 class Broker(MemoryHub):
@@ -41,12 +40,12 @@ class _BrokerTransport(_HubTransport):
         self._hub.kept[self._name, state] = frame
 
     async def retained(self) -> Sequence[tuple[str, bytes]]:
-        return [(node, frame) for (node, _), frame in self._hub.kept.items()]
+        return [(node, frame) for (node, _), frame in self._hub.kept.items() if node != self._name]
 
 
 class TestBrokerTransport(TransportContract):
     @pytest.fixture
-    def make(self) -> MakeTransport:
+    def new_transport(self) -> NewTransport:
         return Broker().transport
 
 

@@ -526,6 +526,17 @@ class TestSettings:
                 node.replica(Impostor)
 
 
+async def test_what_is_taken_over_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """For those who want to see it: state, peer and generation (DIAG-20)."""
+    async with TestRuntime(TestState) as runtime:
+        a, _ = [await runtime.start(name) for name in "ab"]
+        with caplog.at_level(logging.DEBUG, "perdure.replication"):
+            await a.replica(TestState).mutate(counting)
+            await runtime.settle()
+
+    assert f"b: test_state of a is at v{a.incarnation}:1" in caplog.messages
+
+
 async def test_a_replica_is_typed() -> None:
     """State, view and what a mutation returns are known to the checker."""
     async with TestRuntime(TestState, TestDeltaState) as runtime:
