@@ -167,7 +167,6 @@ def test_a_backend_imports_the_contract_and_the_errors_alone(package: str) -> No
 
 def test_replication_stands_on_the_public_door() -> None:
     """On what its users have, the contract, the errors and keys: no other floor knows it, and it knows none."""
-    doors = ("perdure.abc", "perdure.errors", "perdure.security")
     door = {"perdure", *(f"perdure.{name}" for name in perdure.__all__ if not inspect.ismodule(getattr(perdure, name)))}
 
     inner = [
