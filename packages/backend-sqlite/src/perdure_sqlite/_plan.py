@@ -82,7 +82,8 @@ class Plan:
     def _add(self, group: WriteGroup) -> Conflict | None:
         for expectation in group.expectations:
             if isinstance(expectation, LastKey):
-                _, actual = self._head((expectation.collection, expectation.prefix))
+                where = (expectation.collection, expectation.prefix)
+                _, actual = self._logs.get(where) or self._known.logs[where]
                 expected = expectation.key
             else:
                 actual = self._version((expectation.state, expectation.prefix))
@@ -97,8 +98,7 @@ class Plan:
         return None
 
     def _head(self, where: Place) -> Head:
-        head = self._logs.get(where)
-        return self._known.logs[where] if head is None else head
+        return self._logs.get(where) or self._known.logs[where]  # written out where each event comes by
 
     def _version(self, where: Place) -> int:
         version = self._versions.get(where)
@@ -106,7 +106,7 @@ class Plan:
 
     def _append(self, put: Put) -> None:
         where = (put.collection, put.prefix)
-        id, last = self._head(where)
+        id, last = self._logs.get(where) or self._known.logs[where]
         if put.key <= last:
             raise _Unusual
         if len(put.value) > self._max_value_bytes:
