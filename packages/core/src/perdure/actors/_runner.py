@@ -103,7 +103,8 @@ class Runner(Coroutine[Any, Any, None]):
         finally:
             _leave_task(self._loop, task)
         if self._turn is not None:
-            self._wait(waits_for)
+            if not self._waits_by_hand(waits_for):
+                self._hand_over(waits_for)
         elif self._end is None:
             self._dispatcher.rest(self)
         else:
@@ -130,11 +131,8 @@ class Runner(Coroutine[Any, Any, None]):
             self._wake()
         else:
             _leave_task(self._loop, self.task)
-            self._wait(waits_for)
-
-    def _wait(self, waits_for: Any) -> None:
-        if not self._waits_by_hand(waits_for):
-            self._hand_over(waits_for)
+            if not self._waits_by_hand(waits_for):
+                self._hand_over(waits_for)
 
     def _waits_by_hand(self, waits_for: Any) -> bool:
         """Have the turn go on when it has what it waits for; False if that is not ours."""
