@@ -15,12 +15,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Generator
 from contextvars import Context, copy_context
-from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import msgspec
 
 T = TypeVar("T")
-_Callback: TypeAlias = "tuple[Callable[[Any], object], Context | None]"
 
 
 class Prompt(msgspec.Struct, Generic[T], eq=False, weakref=True):
@@ -28,12 +27,12 @@ class Prompt(msgspec.Struct, Generic[T], eq=False, weakref=True):
 
     _loop: asyncio.AbstractEventLoop
     _asyncio_future_blocking: bool = False
-    _done: bool = False
+    _callbacks: list[tuple[Callable[[Any], object], Context]] | None = None
     _cancelled: bool = False
-    _first: _Callback | None = None
-    _others: list[_Callback] | None = None
+    _done: bool = False
     _error: BaseException | None = None
     _result: Any = None
+    _then: Callable[[Any], object] | None = None
 
     _cancel_message: ClassVar[None] = None
 
@@ -74,8 +73,10 @@ class Prompt(msgspec.Struct, Generic[T], eq=False, weakref=True):
             raise asyncio.InvalidStateError("the result is set already")
         self._done = True
         self._result = result
-        if self._first is not None:
+        if self._callbacks is not None:
             self._finish()
+        elif self._then is not None:
+            self._then(self)
 
     def set_exception(self, error: BaseException) -> None:
         if self._done:
@@ -92,54 +93,42 @@ class Prompt(msgspec.Struct, Generic[T], eq=False, weakref=True):
         self._loop.call_soon(self._finish)
         return True
 
+    def then(self, callback: Callable[[Any], object]) -> None:
+        """Call `callback(self)` where the result is set, in whatever context that is."""
+        if self._done or self._then is not None:
+            self.add_done_callback(callback)
+        else:
+            self._then = callback
+
     def add_done_callback(self, callback: Callable[[Any], object], *, context: Context | None = None) -> None:
         """Call `callback(self)` where the result is set, or soon if it is."""
-        self._add(callback, copy_context() if context is None else context)
-
-    def then(self, callback: Callable[[Any], object]) -> None:
-        """Do as `add_done_callback` does, in whatever context the result is set."""
-        if self._first is None and not self._done:
-            self._first = (callback, None)
+        if context is None:
+            context = copy_context()
+        if self._done:
+            self._loop.call_soon(callback, self, context=context)
+        elif self._callbacks is None:
+            self._callbacks = [(callback, context)]
         else:
-            self._add(callback, None)
+            self._callbacks.append((callback, context))
 
     def remove_done_callback(self, callback: Callable[[Any], object]) -> int:
         """Forget a callback; return how often it was there."""
-        callbacks = self._take()
-        kept = [item for item in callbacks if item[0] != callback]
-        for item in kept:
-            self._add(*item)
-        return len(callbacks) - len(kept)
+        callbacks = self._callbacks or []
+        self._callbacks = [item for item in callbacks if item[0] != callback]
+        return len(callbacks) - len(self._callbacks)
 
     def _make_cancelled_error(self) -> asyncio.CancelledError:
         return asyncio.CancelledError()
 
-    def _add(self, callback: Callable[[Any], object], context: Context | None) -> None:
-        if self._done:
-            self._loop.call_soon(callback, self, context=context)
-        elif self._first is None:
-            self._first = (callback, context)
-        elif self._others is None:
-            self._others = [(callback, context)]
-        else:
-            self._others.append((callback, context))
-
-    def _take(self) -> list[_Callback]:
-        """Return the callbacks, which are forgotten."""
-        first, others = self._first, self._others
-        self._first = self._others = None
-        return [] if first is None else [first, *(others or ())]
-
     def _finish(self) -> None:
         """Call back, one after the other."""
+        then, self._then = self._then, None
         try:
-            while (first := self._first) is not None:
-                self._first = self._others.pop(0) if self._others else None
-                callback, context = first
-                if context is None:
-                    callback(self)
-                else:
-                    context.run(callback, self)
+            if then is not None:
+                then(self)
+            while self._callbacks:
+                callback, context = self._callbacks.pop(0)
+                context.run(callback, self)
         finally:  # a callback that ends the process leaves the others their usual turn
-            if self._first is not None:
+            if self._callbacks:
                 self._loop.call_soon(self._finish)

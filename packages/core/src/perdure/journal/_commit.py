@@ -17,8 +17,6 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Sequence
 
-import msgspec
-
 from perdure._prompt import Prompt
 from perdure.abc import Backend, Conflict, WriteGroup
 from perdure.errors import OutcomeUnknown, PerdureError, StoreClosed
@@ -28,15 +26,23 @@ from perdure.journal._pace import Pace
 _MIB = 1024 * 1024
 
 
-class _Pending(msgspec.Struct, frozen=True, eq=False):
-    """A group on its way, its size in bytes, and what its writer waits for.
+class _Pending(Prompt[Conflict | None], kw_only=True, eq=False):
+    """A group on its way, its size in bytes, and the future of what becomes of it.
 
     The collector has to see it: the traceback of a failure leads back to it, and would keep it alive for ever.
     """
 
     group: WriteGroup
     size: int
-    done: Prompt[Conflict | None]
+
+    def tell(self, outcome: Conflict | BaseException | None) -> None:
+        """Tell what has become of the group, if somebody still waits."""
+        if self._done:
+            return
+        if isinstance(outcome, BaseException):
+            self.set_exception(outcome)
+        else:
+            self.set_result(outcome)
 
 
 class CommitQueue:
@@ -74,19 +80,19 @@ class CommitQueue:
         """
         if self._closed:
             raise StoreClosed("commit")
-        done: Prompt[Conflict | None] = Prompt(self._loop)
-        if self._parked or self._is_full(size):  # nobody overtakes, or a large group would wait for ever
-            self._parked.append(_Pending(group, size, done))
-            return done
-        self._pending.append(_Pending(group, size, done))
+        pending = _Pending(self._loop, group=group, size=size)
+        if self._parked or not self._has_room(size):  # nobody overtakes, or a large group would wait for ever
+            self._parked.append(pending)
+            return pending
+        self._pending.append(pending)
         self._bytes += size
         if not self._busy:
             self._busy = True
             self._loop.call_soon(self._commit, True)
-        return done
+        return pending
 
-    def _is_full(self, size: int) -> bool:
-        return self._bytes > 0 and self._bytes + size > self._pending_bytes
+    def _has_room(self, size: int) -> bool:
+        return self._bytes + size <= self._pending_bytes or self._bytes == 0
 
     async def close(self) -> None:
         """Refuse further groups and wait until those that were submitted are settled."""
@@ -109,12 +115,11 @@ class CommitQueue:
 
     def _take(self, groups: int) -> list[_Pending]:
         """Return the next batch: at least one group, at most so many and so many bytes as its bounds allow."""
-        pending = self._pending
-        batch = [pending.popleft()]
-        size = batch[0].size
-        while pending and len(batch) < groups and size + pending[0].size <= self._batch_bytes:
-            size += pending[0].size
-            batch.append(pending.popleft())
+        batch = [self._pending.popleft() for _ in range(min(groups, len(self._pending)))]
+        size = sum([pending.size for pending in batch])
+        while size > self._batch_bytes and len(batch) > 1:
+            size -= batch[-1].size
+            self._pending.appendleft(batch.pop())
         self._bytes -= size
         return batch
 
@@ -141,12 +146,7 @@ class CommitQueue:
         try:
             for _ in range(min(len(self._outcomes), self._tell_at_once)):
                 pending, outcome = self._outcomes.popleft()
-                if pending.done.done():
-                    continue
-                if isinstance(outcome, BaseException):
-                    pending.done.set_exception(outcome)
-                else:
-                    pending.done.set_result(outcome)
+                pending.tell(outcome)
         finally:  # a writer that ends the process leaves the others to be told
             if self._outcomes:
                 self._loop.call_soon(self._tell)
@@ -165,9 +165,9 @@ class CommitQueue:
 
     def _admit(self) -> None:
         """Let in, in order, those for whom there is room; who gave up while parked writes nothing."""
-        while self._parked and not self._is_full(self._parked[0].size):
+        while self._parked and self._has_room(self._parked[0].size):
             pending = self._parked.popleft()
-            if not pending.done.done():
+            if not pending.done():
                 self._pending.append(pending)
                 self._bytes += pending.size
 

@@ -42,16 +42,15 @@ class Journal:
         The result is a conflict when the log does not end at `after`. Raises what `CommitQueue.submit` raises. Who has
         waited to the end, whatever it is, calls `settle`; who is cancelled does not.
         """
-        number = after
-        size = also_bytes
-        writes: list[Write] = []
-        for record in records:
-            number += 1
-            size += len(record)
-            writes.append(Put(collection, persistence_id, number, record))
-        writes += also
-        group = WriteGroup(tuple(writes), (LastKey(collection, persistence_id, after),))
-        appending = self._queue.submit(group, size)
+        if len(records) == 1 and not also:  # as nearly always
+            [record] = records
+            writes: tuple[Write, ...] = (Put(collection, persistence_id, after + 1, record),)
+            size = len(record)
+        else:
+            puts = [Put(collection, persistence_id, number, record) for number, record in enumerate(records, after + 1)]
+            writes = (*puts, *also)
+            size = sum(map(len, records)) + also_bytes
+        appending = self._queue.submit(WriteGroup(writes, (LastKey(collection, persistence_id, after),)), size)
         self._unsettled.add(persistence_id)
         return appending
 

@@ -61,7 +61,7 @@ class PersistentActor(Recovering[S, Entity], Generic[S, E]):
         `InvalidTag`, `RecordTooLarge`, `ConflictError`, `StoreError`: nothing was stored; `OutcomeUnknown`, or
         cancellation: it may have been. Raises `PersistInProgress` when called twice at once.
         """
-        entity = self._durable()
+        entity = self._entity or self._durable()
         return entity.persist(self.apply, events, self.tags if entity.definition.tagged else None)
 
     async def save_snapshot(self) -> None:

@@ -37,7 +37,7 @@ class Recovering(Actor, ABC, Generic[S, H]):
     @property
     def state(self) -> S:
         """The state that is durable. Raises `StateUnknown` after a write that failed half-way."""
-        state: S = self._durable().state
+        state: S = (self._entity or self._durable()).state
         return state
 
     @property
@@ -85,7 +85,7 @@ class Recovering(Actor, ABC, Generic[S, H]):
         return copy.deepcopy(self.initial_state)
 
     def _receive(self, message: Any, context: Context) -> Coroutine[Any, Any, Any]:
-        if self._durable().is_ready:
+        if (self._entity or self._durable()).is_ready:
             return self.handle(message, context)
         return self._recover_and_handle(message, context)
 

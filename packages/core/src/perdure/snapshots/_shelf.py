@@ -167,10 +167,10 @@ class Snapshots:
     def due(self, state: Any, first_number: int, events: Sequence[AnyEvent], size: int) -> bool:
         """Tell whether to take a snapshot after these events, which have just become durable."""
         self._bytes += size
-        due = False
-        for number, event in enumerate(events, first_number):
-            due = self._shelf.policy.due(number, state, event, self) or due
-        return due
+        policy = self._shelf.policy
+        if len(events) == 1:
+            return policy.due(first_number, state, events[0], self)
+        return True in [policy.due(number, state, event, self) for number, event in enumerate(events, first_number)]
 
     def due_on_stop(self, sequence_number: int) -> bool:
         """Tell whether to take a snapshot because the actor ends with this event."""
