@@ -43,6 +43,7 @@ from perdure_replication._metrics import Health, Metrics, PeerStatus
 from perdure_replication._node import Node
 from perdure_replication._outbox import Outbox, Outgoing
 from perdure_replication._persistence import BackendPersistence, StatePersistence
+from perdure_replication._ports import Ports, open_ports
 from perdure_replication._replica import Answer, Replica
 from perdure_replication._restoring import Restored, restore
 from perdure_replication._settings import Limits, Settings
@@ -98,6 +99,7 @@ __all__ = [
     "Persist",
     "PersistFailed",
     "Persisted",
+    "Ports",
     "Pull",
     "Query",
     "Recalled",
@@ -131,5 +133,6 @@ __all__ = [
     "decode_frame",
     "encode_frame",
     "errors",
+    "open_ports",
     "restore",
 ]

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from weakref import WeakValueDictionary
+
+import pluggy
+
 from perdure_replication._member import Joined, Left, Member, Unreachable
 from perdure_replication._membership import Membership, Report
+from perdure_replication._ports import Ports
 from perdure_replication._transport import Receive, Transport
-from perdure_replication.errors import BadFrame, NodeTaken, PeerUnreachable
+from perdure_replication.errors import BadFrame, InvalidTransport, NodeTaken, PeerUnreachable
 
 
 class MemoryHub:
@@ -111,3 +117,16 @@ class _HubMembership(Membership):
     async def close(self) -> None:
         if self._report is not None:
             await self.leave()
+
+
+_hookimpl = pluggy.HookimplMarker("perdure")
+_hubs: WeakValueDictionary[tuple[str, str], MemoryHub] = WeakValueDictionary()
+
+
+@_hookimpl
+async def perdure_open_ports(url: str, cluster: str, options: Mapping[str, object]) -> Ports:
+    """Make the ports of a node in the hub that `memory://NAME` names, which lives as long as any of its ports."""
+    if options:
+        raise InvalidTransport(url, f"there are no options, and {', '.join(sorted(options))} was given")
+    hub = _hubs.setdefault((url, cluster), MemoryHub())
+    return Ports(hub.transport(), hub.membership())
