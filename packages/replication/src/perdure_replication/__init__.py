@@ -43,7 +43,7 @@ from perdure_replication._metrics import Health, Metrics, PeerStatus
 from perdure_replication._node import Node
 from perdure_replication._outbox import Outbox, Outgoing
 from perdure_replication._persistence import BackendPersistence, StatePersistence
-from perdure_replication._ports import Ports, open_ports
+from perdure_replication._ports import OpenPorts, Ports, open_ports
 from perdure_replication._replica import Answer, Replica
 from perdure_replication._restoring import Restored, restore
 from perdure_replication._settings import Limits, Settings
@@ -93,6 +93,7 @@ __all__ = [
     "Note",
     "Notify",
     "Obsolete",
+    "OpenPorts",
     "Outbox",
     "Outgoing",
     "PeerStatus",

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from weakref import WeakValueDictionary
 
-import pluggy
-
 from perdure_replication._member import Joined, Left, Member, Unreachable
 from perdure_replication._membership import Membership, Report
 from perdure_replication._ports import Ports
@@ -119,12 +117,10 @@ class _HubMembership(Membership):
             await self.leave()
 
 
-_hookimpl = pluggy.HookimplMarker("perdure")
 _hubs: WeakValueDictionary[tuple[str, str], MemoryHub] = WeakValueDictionary()
 
 
-@_hookimpl
-async def perdure_open_ports(url: str, cluster: str, options: Mapping[str, object]) -> Ports:
+def open_memory(url: str, cluster: str, options: Mapping[str, object]) -> Ports:
     """Make the ports of a node in the hub that `memory://NAME` names, which lives as long as any of its ports."""
     if options:
         raise InvalidTransport(url, f"there are no options, and {', '.join(sorted(options))} was given")

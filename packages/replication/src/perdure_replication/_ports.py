@@ -1,19 +1,22 @@
 """Finding the two ports of a node by URL, through entry points of the group `perdure.transports`.
 
-An entry point's name is a URL scheme, its value a module that implements `perdure_open_ports`, marked with
-`pluggy.HookimplMarker("perdure")`. What is built in enters by the same door.
+An entry point's name is a URL scheme, its value a function, an `OpenPorts`. What is built in enters by the same door. A
+module is imported when its scheme is first asked for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping
-from typing import NamedTuple
+from collections.abc import Mapping
+from importlib.metadata import EntryPoint, entry_points
+from typing import NamedTuple, Protocol
 
-from perdure._plugins import Door  # perdure's own door; this package is of the family
-from perdure.errors import UnknownBackend
+from perdure.errors import BrokenPlugin, PerdureError, UnknownBackend
 from perdure_replication._membership import Membership
 from perdure_replication._transport import Transport
 from perdure_replication.errors import InvalidTransport
+
+GROUP = "perdure.transports"
+_WHAT = "transport"
 
 
 class Ports(NamedTuple):
@@ -23,22 +26,18 @@ class Ports(NamedTuple):
     membership: Membership
 
 
-class PortHooks:
-    """What a plug-in module implements."""
+class OpenPorts(Protocol):
+    """What a plug-in is."""
 
-    def perdure_open_ports(self, url: str, cluster: str, options: Mapping[str, object]) -> Awaitable[Ports]:
-        """Make the ports that `url` names, which are not started.
+    def __call__(self, url: str, cluster: str, options: Mapping[str, object]) -> Ports:
+        """Make the ports that `url` names; a `Node` starts them.
 
         Raises `InvalidTransport` for a URL or options that cannot be right.
         """
-        raise NotImplementedError
 
 
-TRANSPORTS = Door("transport", "perdure.transports", PortHooks, PortHooks.perdure_open_ports)
-
-
-async def open_ports(url: str, *, cluster: str = "perdure", **options: object) -> Ports:
-    """Make the ports of one node, `tcp://0.0.0.0:7400?advertise=10.0.0.7:7400&seed=10.0.0.1:7400` for example.
+def open_ports(url: str, *, cluster: str = "perdure", **options: object) -> Ports:
+    """Make the ports of one node, of `tcp://10.0.0.7:7400?seed=10.0.0.1:7400` for example.
 
     `options` are what cannot be in a URL: objects that the plug-in knows. Pass the ports to a `Node` of this cluster,
     which starts and closes them. Raises `UnknownBackend` naming the schemes that are installed, `BrokenPlugin` naming
@@ -47,9 +46,31 @@ async def open_ports(url: str, *, cluster: str = "perdure", **options: object) -
     scheme, separator, _ = url.partition("://")
     if not separator:
         raise InvalidTransport(repr(url), "it is no URL: write for example tcp://127.0.0.1:7400")
-    entry = TRANSPORTS.find(scheme)
-    if entry is None:
-        hint = "Is the scheme spelled right, and its plug-in installed?"
-        raise UnknownBackend(scheme, tuple(sorted(TRANSPORTS.installed())), hint, TRANSPORTS.what)
-    ports: Ports = await TRANSPORTS.open(entry, url=url, cluster=cluster, options=options)
-    return ports
+    return _loaded(_found(scheme))(url, cluster, options)
+
+
+def _found(scheme: str) -> EntryPoint:
+    claims = {_distribution(entry): entry for entry in entry_points(group=GROUP, name=scheme)}
+    if len(claims) > 1:
+        both = " and ".join(sorted(claims))
+        raise BrokenPlugin(scheme, both, "they claim the same scheme: remove one of them", _WHAT)
+    for entry in claims.values():
+        return entry
+    installed = tuple(sorted(entry.name for entry in entry_points(group=GROUP)))
+    raise UnknownBackend(scheme, installed, "Is the scheme spelled right, and its plug-in installed?", _WHAT)
+
+
+def _loaded(entry: EntryPoint) -> OpenPorts:
+    try:
+        opener: OpenPorts = entry.load()
+    except PerdureError:
+        raise
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise BrokenPlugin(entry.name, _distribution(entry), reason, _WHAT) from error
+    return opener
+
+
+def _distribution(entry: EntryPoint) -> str:
+    """Return the name and version of what an entry point was installed with."""
+    return f"{entry.dist.name} {entry.dist.version}" if entry.dist is not None else "(unknown)"

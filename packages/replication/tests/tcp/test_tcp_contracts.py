@@ -28,7 +28,7 @@ class TestCertificates(TransportContract):
 
     @pytest.fixture
     def new_transport(self, tmp_path: Path) -> NewTransport:
-        certificates = Authority(tmp_path).certificates("a", "b", "c")
+        certificates = Authority(tmp_path).certificates("a", "b", "c", "d")
         return lambda: TcpTransport("127.0.0.1:0", settings=SOON, certificates=certificates)
 
 

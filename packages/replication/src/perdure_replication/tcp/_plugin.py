@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from typing import Any, Literal
 from urllib.parse import parse_qs, urlsplit
 
-import pluggy
-
 from perdure import Keyring
 from perdure_replication._ports import Ports
 from perdure_replication.errors import InvalidTransport
@@ -19,11 +17,8 @@ _FILES = ("certificate", "key", "authority")
 _IN_URL = frozenset(["seed", "advertise", "schema", "secret", "insecure", *_FILES])
 _OPTIONS = frozenset(["secret", "certificates", "settings"])
 
-_hookimpl = pluggy.HookimplMarker("perdure")
 
-
-@_hookimpl
-async def perdure_open_ports(url: str, cluster: str, options: Mapping[str, Any]) -> Ports:
+def open_tcp(url: str, cluster: str, options: Mapping[str, Any]) -> Ports:
     """Make both ports over TCP.
 
     The URL is `tcp://HOST:PORT?seed=HOST:PORT&…`, with `advertise` and `schema`, and with one of: `secret`, a key file;

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from contextlib import suppress
 from typing import ClassVar
 
 from perdure_replication.errors import BadFrame, PeerUnreachable
@@ -17,7 +18,8 @@ class TransportContract:
     """The rules that every transport keeps: subclass it in a test module, with one fixture in the class.
 
     `new_transport` returns a callable that makes a transport which is not started; all that it makes in one test are of
-    one cluster, and reach each other. The tests are run by pytest with pytest-asyncio in its mode `auto`.
+    one cluster, and reach each other; its nodes are a, b, c and d. The tests are run by pytest with pytest-asyncio in
+    its mode `auto`.
     """
 
     patience: ClassVar[float] = 10.0
@@ -106,6 +108,17 @@ class TransportContract:
 
             assert sorted(await b.frames(len(frames))) == sorted(frames)
 
+    async def test_frames_of_several_senders_stay_whole(self, new_transport: NewTransport) -> None:
+        """However frames of several nodes meet on the way, each is received whole, with its sender's name."""
+        async with party(self.patience) as given:
+            sink, *senders = [await given.start(name, new_transport()) for name in "dabc"]
+            sent = [(each, each.name.encode() * size) for each in senders for size in (1, 70_000)]
+
+            await asyncio.gather(*(each.transport.send("d", frame) for each, frame in sent))
+
+            received = [await sink.next() for _ in sent]
+            assert sorted(received) == sorted((each.name, frame) for each, frame in sent)
+
     async def test_a_cancelled_send_harms_no_other(self, new_transport: NewTransport) -> None:
         """A frame whose send is cancelled is received whole or not at all, and so are those after it."""
         async with party(self.patience) as given:
@@ -151,6 +164,20 @@ class TransportContract:
                     await asyncio.sleep(0.01)
 
             assert b._frames.empty()
+
+    async def test_a_node_that_is_gone_holds_nobody_up(self, new_transport: NewTransport) -> None:
+        """Frames to a node that is gone are lost or refused, and those to others are received."""
+        async with party(self.patience) as given:
+            a, b, c = [await given.start(name, new_transport()) for name in "abc"]
+            await given.leave(b)
+
+            for _ in range(3):
+                with suppress(PeerUnreachable):
+                    async with asyncio.timeout(self.patience):
+                        await a.transport.send("b", b"lost")
+            await a.transport.send("c", b"found")
+
+            assert await c.next() == ("a", b"found")
 
     async def test_a_node_that_comes_back_is_reached_again(self, new_transport: NewTransport) -> None:
         """A new transport of a name that was closed sends and receives as the first did."""
