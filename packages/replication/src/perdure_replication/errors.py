@@ -3,6 +3,7 @@
 PerdureError
 └── ReplicationError
     ├── BadFrame              bytes from a peer are no frame of ours: it is counted and dropped
+    ├── BrokerUnavailable     a broker does not answer, or refuses to: start it, or retry later
     ├── CannotListen          a transport cannot have its address: free it, or choose another
     ├── InvalidState          a definition of a replicated state cannot be right: mend it
     ├── InvalidNode           a node's settings cannot be right: mend them
@@ -40,6 +41,18 @@ class BadFrame(ReplicationError):
 
     def __str__(self) -> str:
         return f"no frame: {self.reason}"
+
+
+class BrokerUnavailable(ReplicationError):
+    """A broker does not answer, or refuses what it was asked."""
+
+    def __init__(self, broker: str, reason: str) -> None:
+        super().__init__(broker, reason)
+        self.broker = broker
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"the broker {self.broker} is not available: {self.reason}"
 
 
 class InvalidState(ReplicationError, TypeError):
