@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from perdure.errors import OutcomeUnknown
 from perdure_replication import (
     Claimed,
     Digest,
@@ -330,6 +331,21 @@ class TestIncarnations:
 
         assert isinstance(a.results[first], Generation)
         assert isinstance(a.results[second], Fenced)
+
+    def test_a_save_of_unknown_outcome_is_not_repeated_when_fenced(self) -> None:
+        """The later life decides; the caller is told why (P26)."""
+        simulation, a, _ = pair(stored=True)
+        a.save_error = lambda: PersistFailed(0, OutcomeUnknown("commit", "?"), True)
+        token = a.mutate(SIMPLE, to(1))
+        simulation.run(0.1)
+        a.tell(Joined(Member("a", a.engine.incarnation + 1)))
+        second = a.mutate(SIMPLE, to(2))
+
+        simulation.run(5)
+
+        assert isinstance(a.results[token], Fenced)
+        assert isinstance(a.results[second], Fenced)
+        assert a.value(SIMPLE, "a") == Value(0)
 
 
 class TestGate:

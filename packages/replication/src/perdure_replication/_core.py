@@ -36,8 +36,13 @@ class Core:
         seed: int = 0,
         max_frame_bytes: int = MAX_FRAME_BYTES,
         retains: bool = False,
+        overheard: bool = False,
     ) -> None:
-        """Begin a life. The shards are as they were restored, or new, in that incarnation."""
+        """Begin a life. The shards are as they were restored, or new, in that incarnation.
+
+        `retains`: ask for snapshots to be retained. `overheard`: peers may hold what they were not sent by name, from a
+        broadcast or from what was retained, so it is no sign of an earlier life of the same incarnation.
+        """
         self.name = name
         self.cluster = cluster
         self.incarnation = incarnation
@@ -49,6 +54,7 @@ class Core:
         self._limits = settings.limits
         self._max_frame_bytes = max_frame_bytes
         self._retains = retains
+        self._overheard = overheard
         self._random = Random(seed)
         self._shards = {shard.name: shard for shard in shards}
         self._reads = {shard.name: shard.definition.reads for shard in self._shards.values()}

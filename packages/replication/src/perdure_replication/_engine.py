@@ -90,12 +90,14 @@ class Engine(Publishing, Following):
         if self.fenced is None:
             self.fenced = event.reason
             self._note("error", str(Fenced(self.name, event.reason)))
+            self._give_up_saves()
             self._end_queries()
 
     def _leave(self, event: Leave) -> None:
         peers = tuple(peer.name for peer in self._peers if peer.reachable)
         self._send(peers, Goodbye(), everyone=True)
         self.left = True
+        self._give_up_saves()
         self._end_queries()
 
     def _joined(self, event: Joined) -> None:

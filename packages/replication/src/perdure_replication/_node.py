@@ -168,6 +168,7 @@ class Node:
             seed=self._seed,
             max_frame_bytes=self._transport.max_frame_bytes,
             retains=self._transport.retains,
+            overheard=self._transport.retains or self._transport.broadcasts,
         )
         self._address = await self._transport.start(Member(self.name, incarnation), self._receive)
         self._tell(Start())

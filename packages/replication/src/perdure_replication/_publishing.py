@@ -28,7 +28,7 @@ class Publishing(Core):
             self._fail([event.token], error)
             return
         if self._is_silent:
-            self._fail([event.token], Fenced(self.name, self.fenced or "it has left the cluster"))
+            self._fail([event.token], self._silence)
         elif not shard.saving:
             self._make(shard, [event])
         elif len(shard.waiting) < self._limits.waiting:
@@ -37,6 +37,11 @@ class Publishing(Core):
             self._limit("waiting")
             text = f"{len(shard.waiting):,} mutations wait for the store: await some of them"
             self._fail([event.token], TooManyMutations(shard.name, text))
+
+    @property
+    def _silence(self) -> Fenced:
+        """Why no mutation can be made any more."""
+        return Fenced(self.name, self.fenced or "it has left the cluster")
 
     def _make(self, shard: Shard, mutations: Iterable[Mutate]) -> None:
         """Prepare mutations, one on top of the other, and store or commit them."""
@@ -76,15 +81,24 @@ class Publishing(Core):
             self._agenda.set(("save", shard.name), self._now + self._settings.save_retry)
             return
         failed, shard.saving = shard.saving, []
-        error = event.error if isinstance(event.error, Fenced) else MutationUnstored(shard.name, str(event.error))
-        error.__cause__ = event.error if error is not event.error else event.error.__cause__
+        error: Exception = self._silence if self._is_silent else MutationUnstored(shard.name, str(event.error))
+        error.__cause__ = event.error
         self._fail([each.token for each in failed], error)
         self._make_waiting(shard)
+
+    def _give_up_saves(self) -> None:
+        """Fail what waits for a save that would be repeated: it never will be."""
+        for shard in self._shards.values():
+            if ("save", shard.name) in self._agenda:
+                self._agenda.cancel(("save", shard.name))
+                failed, shard.saving = shard.saving, []
+                self._fail([each.token for each in failed], self._silence)
+                self._make_waiting(shard)
 
     def _make_waiting(self, shard: Shard) -> None:
         waiting, shard.waiting = list(shard.waiting), type(shard.waiting)()
         if self._is_silent:
-            self._fail([each.token for each in waiting], Fenced(self.name, self.fenced or "it has left the cluster"))
+            self._fail([each.token for each in waiting], self._silence)
         else:
             self._make(shard, waiting)
 
@@ -165,7 +179,7 @@ class Publishing(Core):
 
     def _has_served(self, peer: Peer) -> bool:
         """Tell whether a peer may hold something of this incarnation: else an earlier life had the same."""
-        return self._retains or peer.name in self._served
+        return self._overheard or peer.name in self._served
 
     def _version_for(self, peer: Peer, shard: Shard) -> int:
         """Return the version to send: the usual one, or else the best that the peer reads."""
