@@ -86,6 +86,12 @@ class Engine(Publishing, Following):
             self._retain_soon(shard)
         self._agenda.set(("digest",), self._now + self._settings.digest_interval * self._random.random())
 
+    def _save_failed(self, event: PersistFailed) -> None:
+        """Fail what was to be stored; where the store says that a later life has begun, this one is over."""
+        if isinstance(event.error, Fenced):
+            self._fence_off(FenceOff(event.error.reason))
+        self._persist_failed(event)
+
     def _fence_off(self, event: FenceOff) -> None:
         if self.fenced is None:
             self.fenced = event.reason
@@ -245,7 +251,7 @@ class Engine(Publishing, Following):
         Start: _start,
         Mutate: Publishing._mutate,
         Persisted: Publishing._persisted,
-        PersistFailed: Publishing._persist_failed,
+        PersistFailed: _save_failed,
         Received: _received,
         Recalled: _recalled,
         Query: Pulling._query,

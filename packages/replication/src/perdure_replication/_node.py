@@ -20,7 +20,6 @@ from perdure_replication._envelopes import Freshness, StateObject
 from perdure_replication._events import (
     Claimed,
     Event,
-    FenceOff,
     Forget,
     Leave,
     Mutate,
@@ -47,7 +46,7 @@ from perdure_replication._settings import DEFAULTS, Settings
 from perdure_replication._state import DeltaDistributedState, DistributedState, ReplicatedState
 from perdure_replication._strategy import SyncUrgency
 from perdure_replication._transport import Transport
-from perdure_replication.errors import Fenced, InvalidNode, NodeClosed, PeerUnreachable, UnknownState
+from perdure_replication.errors import InvalidNode, NodeClosed, PeerUnreachable, UnknownState
 
 S = TypeVar("S")
 V = TypeVar("V")
@@ -421,8 +420,6 @@ class Node:
         try:
             await self._persistence.save(action.record, action.changes)
         except Exception as error:
-            if isinstance(error, Fenced):
-                self._tell(FenceOff(error.reason))
             self._tell(PersistFailed(action.token, error, isinstance(error, OutcomeUnknown)))
         else:
             self._tell(Persisted(action.token))
