@@ -10,6 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 SECTION = (ROOT / "docs" / "conformance.md").read_text().partition("## The lines of event-sourced persistence")[2]
 ROWS = dict(re.findall(r"^\| ATS-(\d+) \| (.+) \|$", SECTION, re.MULTILINE))
+SEALED = dict(re.findall(r"^\| (AVE-\d+|W-\d+) \| (.+) \|$", SECTION, re.MULTILINE))
 ABSENT = {5, 19, 34, 62, 103, 107, 128}
 
 
@@ -47,3 +48,12 @@ def test_tests_and_table_agree() -> None:
     said = {(number, name) for name, docstring in all_tests() for number in re.findall(r"ATS-(\d+)", docstring)}
 
     assert [(number, name) for number, name in sorted(said) if f"`{name}`" not in ROWS[number]] == []
+
+
+def test_tests_and_the_table_of_sealing_agree() -> None:
+    """Each id of that table has the tests in its row that name it, and one at least."""
+    said = {id: {name for name, docstring in all_tests() if re.search(rf"{id}\b", docstring)} for id in SEALED}
+
+    assert len(SEALED) == 9
+    assert {id: set(re.findall(r"`([\w:]+)`", row)) for id, row in SEALED.items()} == said
+    assert all(said.values())

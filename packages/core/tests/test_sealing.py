@@ -130,6 +130,7 @@ class TestAtRest:
     async def test_what_was_sealed_is_read_back(
         self, store: Backend, actor_type: type[Any], options: dict[str, Any]
     ) -> None:
+        """Whatever the options, and in every life (ATS-97, AVE-123)."""
         for count in range(1, 10):
             assert await tell(store, actor_type, str(count), seal=sealing(**options)) == count
 
@@ -137,6 +138,7 @@ class TestAtRest:
     async def test_nothing_of_an_event_a_state_or_a_tag_stands_in_the_store(
         self, store: MemoryBackend, actor_type: type[Any]
     ) -> None:
+        """Neither of the events of an actor that stores its state with them (ATS-95, AVE-44)."""
         await tell(store, actor_type, *[SECRET] * 9)
 
         for secret in (SECRET.encode(), b"Said", b"tag-"):
@@ -154,6 +156,7 @@ class TestAtRest:
             assert name not in repr(vars(store))
 
     async def test_the_nonce_is_fresh_for_each_record(self, store: Backend) -> None:
+        """Also where the records are the same (ATS-95)."""
         await tell(store, Notebook, *["same"] * 50)
 
         records = await entries(store, "events", "Notebook/a")
@@ -161,6 +164,7 @@ class TestAtRest:
         assert len({record[13:25] for record in records.values()}) == 50
 
     async def test_keys_differ_by_persistence_id(self, store: Backend) -> None:
+        """What one opens the other does not (ATS-96)."""
         await tell(store, Notebook, "mine")
         [record] = (await entries(store, "events", "Notebook/a")).values()
 
@@ -178,6 +182,7 @@ class TestAtRest:
         assert await tell(store, Diary, "two", seal=sealing()) == 2
 
     async def test_each_record_says_its_suite_so_that_it_may_change(self, store: Backend) -> None:
+        """With the same key (ATS-100)."""
         await tell(store, Diary, "one", "two")
 
         assert await tell(store, Diary, "three", seal=sealing(suite="xchacha20-poly1305")) == 3
@@ -186,6 +191,7 @@ class TestAtRest:
 
 class TestKeys:
     async def test_what_an_older_key_has_sealed_is_read(self, store: Backend) -> None:
+        """Snapshots and states as well as events (ATS-97)."""
         await tell(store, Diary, "old", seal=Keyring({1: ONE}))
 
         assert await tell(store, Diary, "new", seal=Keyring({1: ONE, 2: TWO})) == 2
@@ -216,6 +222,7 @@ class TestKeys:
             await state_of(store, Diary, seal)
 
     async def test_a_missing_key_is_named_with_those_that_are_there(self, store: Backend) -> None:
+        """And with what to do (ATS-95, ATS-97)."""
         await tell(store, Diary, "old", seal=Keyring({7: ONE}))
 
         with pytest.raises(KeyMissing, match="key version 7, and the keyring has 1, 2: add that key") as caught:
@@ -224,6 +231,7 @@ class TestKeys:
         assert (caught.value.version, caught.value.versions) == (7, (1, 2))
 
     async def test_a_wrong_key_is_told_from_a_damaged_record(self, store: Backend) -> None:
+        """By its fingerprint (ATS-95, ATS-101)."""
         await tell(store, Diary, "old", seal=Keyring({1: ONE}))
 
         with pytest.raises(WrongKey, match="fingerprint"):
@@ -252,6 +260,7 @@ class TestMisuse:
             await tell(store, Diary, "hidden", seal=sealing(hide_names=True))
 
     def test_a_sealing_is_validated_at_once(self) -> None:
+        """Before any store is opened (ATS-98, ATS-106)."""
         with pytest.raises(ValueError, match="'aes-256-gcm' or 'xchacha20-poly1305', not 'rot13'"):
             sealing(suite="rot13")
         with pytest.raises(ValueError, match="has no zone"):
@@ -270,6 +279,8 @@ class TestMisuse:
 
 class TestOfAType:
     async def test_a_type_has_a_sealing_of_its_own(self, store: Backend) -> None:
+        """In place of the system's (ATS-104, ATS-105)."""
+
         class Private(Diary):
             sealing = Keyring({9: TWO})
 
@@ -284,6 +295,8 @@ class TestOfAType:
         assert found == ["mine", "ours"]
 
     async def test_a_type_may_seal_where_the_system_does_not(self, store: Backend) -> None:
+        """And be the only one (ATS-104)."""
+
         class Private(Diary):
             sealing = Sealing(Keyring({9: TWO}))
 
@@ -295,6 +308,8 @@ class TestOfAType:
         assert SECRET.encode() not in record
 
     async def test_a_type_may_stay_plain_where_the_system_seals(self, store: Backend) -> None:
+        """By saying so (ATS-104, ATS-105)."""
+
         class Public(Diary):
             sealing = "none"
 
@@ -316,6 +331,8 @@ class TestOfAType:
 
     @pytest.mark.parametrize("wrong", [None, ONE, "yes"])
     async def test_anything_else_is_refused(self, store: Backend, wrong: Any) -> None:
+        """When the actor starts (ATS-105)."""
+
         class Private(Diary):
             sealing = wrong
 
@@ -326,6 +343,7 @@ class TestOfAType:
 
 class TestTampering:
     async def test_plaintext_is_refused(self, store: Backend) -> None:
+        """Anybody may have written it (ATS-101)."""
         elsewhere = MemoryBackend()
         await plain(elsewhere, Notebook, "forged")
         [forged] = (await entries(elsewhere, "events", "Notebook/a")).values()
@@ -336,6 +354,7 @@ class TestTampering:
             await state_of(store, Notebook)
 
     async def test_a_record_of_another_actor_is_refused(self, store: Backend) -> None:
+        """Though it has the right number and key (ATS-102)."""
         async with ActorSystem(store=store, sealing=sealing()) as system:
             await system.ref(Notebook, "a").ask(Say("mine"))
             await system.ref(Notebook, "b").ask(Say("yours"))
@@ -345,6 +364,7 @@ class TestTampering:
             await state_of(store, Notebook)
 
     async def test_swapped_records_are_refused(self, store: Backend) -> None:
+        """Though they are of one actor (ATS-102, W-26)."""
         await tell(store, Notebook, "one", "two")
         found = await entries(store, "events", "Notebook/a")
         await write(store, Put("events", "Notebook/a", 1, found[2]), Put("events", "Notebook/a", 2, found[1]))
@@ -361,6 +381,7 @@ class TestTampering:
             await state_of(store, Notebook)
 
     async def test_an_older_snapshot_in_the_place_of_a_newer_is_reported_and_not_used(self, store: Backend) -> None:
+        """The events give the state (ATS-102, W-26)."""
         await tell(store, Diary, *"12345678")
         found = await entries(store, "snapshots", "Diary/a")
         await write(store, Put("snapshots", "Diary/a", 8, found[4]))
@@ -374,6 +395,7 @@ class TestTampering:
         assert "sealed for another place" in fallen.reason
 
     async def test_a_forged_snapshot_is_not_used(self, store: Backend) -> None:
+        """Nor one that says it is not sealed (ATS-102)."""
         elsewhere = MemoryBackend()
         await plain(elsewhere, Diary, *["forged"] * 4)
         forged = (await entries(elsewhere, "snapshots", "Diary/a"))[4]
@@ -408,6 +430,7 @@ class TestTampering:
 
     @pytest.mark.parametrize("options", [{}, {"chain": True}, {"suite": "xchacha20-poly1305"}])
     async def test_no_bit_of_a_record_can_be_changed(self, store: Backend, options: dict[str, Any]) -> None:
+        """Of its header neither: no flag can be cleared or set (ATS-95, ATS-101, ATS-102)."""
         await tell(store, Notebook, "one", seal=sealing(**options))
         [record] = (await entries(store, "events", "Notebook/a")).values()
         kinds = set()
@@ -423,6 +446,7 @@ class TestTampering:
         assert kinds >= {PlaintextRefused, RecordAltered, RecordMoved, KeyMissing, WrongKey}
 
     async def test_no_record_can_be_cut_or_lengthened(self, store: Backend) -> None:
+        """Not within its nonce either (ATS-95)."""
         await tell(store, Notebook, "one")
         [record] = (await entries(store, "events", "Notebook/a")).values()
 
@@ -432,6 +456,7 @@ class TestTampering:
                 await state_of(store, Notebook)
 
     async def test_no_error_shows_what_was_sealed(self, store: Backend, caplog: pytest.LogCaptureFixture) -> None:
+        """And no log (W-26)."""
         await tell(store, Notebook, SECRET)
         [record] = (await entries(store, "events", "Notebook/a")).values()
         await write(store, Put("events", "Notebook/a", 1, record[:-1] + bytes([record[-1] ^ 1])))
@@ -445,6 +470,7 @@ class TestTampering:
 
 class TestTail:
     async def test_a_log_that_ends_before_its_anchor_is_refused(self, store: Backend) -> None:
+        """By who knows the anchor (W-26)."""
         await tell(store, Notebook, *"123", seal=sealing(chain=True))
         anchor = await anchor_of(store, 3)
         await write(store, DeleteRange("events", "Notebook/a", 3, 4))
@@ -487,6 +513,7 @@ class TestMigration:
     async def test_what_was_plain_is_read_in_the_window_and_sealed_from_now_on(
         self, store: Backend, clock: VirtualClock
     ) -> None:
+        """The window is said, and has an end (ATS-101)."""
         await plain(store, Diary, "before")
         until = datetime.fromtimestamp(clock.time() + 60, UTC)
 
@@ -498,6 +525,7 @@ class TestMigration:
     async def test_it_is_refused_when_the_window_ends(
         self, store: Backend, clock: VirtualClock, actor_type: type[Any]
     ) -> None:
+        """By itself (ATS-101)."""
         await plain(store, actor_type, *"before")
         until = datetime.fromtimestamp(clock.time() + 60, UTC)
         seal = sealing(plaintext_until=until, now=clock.time)

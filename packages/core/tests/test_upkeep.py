@@ -264,6 +264,7 @@ class TestAnchor:
             Anchor.from_json(document)
 
     async def test_what_is_sealed_anew_keeps_its_links(self, store: Backend) -> None:
+        """And its place, to which it is bound again (ATS-102)."""
         await tell(store, old(chain=True), *"12345")
         anchor = await take_anchor(store)
         await reseal(store, both(chain=True))
@@ -277,6 +278,7 @@ class TestAnchor:
 class TestReseal:
     @pytest.mark.parametrize("options", [{}, {"chain": True}, {"hide_names": True}])
     async def test_nothing_is_left_of_the_old_key(self, store: Backend, options: dict[str, Any]) -> None:
+        """In no collection (ATS-99)."""
         await tell(store, old(**options), *"123456789")
 
         result = await reseal(store, both(**options))
@@ -286,12 +288,14 @@ class TestReseal:
         assert (await verify(store, new(**options))).problems == []
 
     async def test_a_second_sweep_seals_nothing(self, store: Backend) -> None:
+        """All is sealed with the active key (ATS-99)."""
         await tell(store, old(), *"123456789")
         await reseal(store, both())
 
         assert (await reseal(store, both())).resealed == 0
 
     async def test_what_was_plain_is_sealed_in_the_window(self, store: Backend) -> None:
+        """And refused without it (ATS-99)."""
         types = (Diary, Archived, Pocketbook, Note)
         await tell(store, None, *"123456789", types=types)
 
@@ -301,6 +305,7 @@ class TestReseal:
         assert (await verify(store, old())).problems == []
 
     async def test_another_suite_is_a_reason_too(self, store: Backend) -> None:
+        """Without another key, and once (ATS-100)."""
         await tell(store, old(), *"12345")
 
         await reseal(store, old(suite="xchacha20-poly1305"))
@@ -368,6 +373,7 @@ class TestReseal:
         await archive.close()
 
     async def test_it_goes_on_where_it_was_stopped(self, store: FaultyBackend) -> None:
+        """Behind the last that it has noted (ATS-99)."""
         for count in range(30):
             async with ActorSystem(store=store, sealing=old()) as system:
                 for number in range(100):
@@ -409,6 +415,7 @@ class TestReseal:
         assert list(await entries(store, "events", "Diary/a")) == [8, 9, 10]
 
     async def test_a_missing_key_is_named_and_nothing_is_lost(self, store: Backend) -> None:
+        """It stops at the record (ATS-99)."""
         await tell(store, old(), *"12345", types=(Diary,))
         await reseal(store, both())
         await tell(store, both(), "6", types=(Diary,))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from perdure_testkit import BackendContract
+from perdure_testkit import BackendContract, SealingContract
 from perdure_testkit._contract._claims import rules_of
 
 TABLE = Path(__file__).parents[3] / "docs" / "conformance.md"
@@ -29,8 +29,8 @@ def test_every_line_of_the_checklist_is_answered() -> None:
 
 
 def test_the_rules_that_the_table_names_exist() -> None:
-    """Each test that a row names is a rule of the contract."""
-    rules = {name for name, _ in rules_of(BackendContract)}
+    """Each test that a row names is a rule of a contract."""
+    rules = {name for contract in (BackendContract, SealingContract) for name, _ in rules_of(contract)}
 
     assert {name for row in rows().values() for name in re.findall(r"`(test_\w+)`", row)} <= rules
 
@@ -39,7 +39,8 @@ def test_rules_and_table_agree() -> None:
     """Each id that the docstring of a rule ends with has the rule in its row."""
     said = {
         (id, name)
-        for name, rule in rules_of(BackendContract)
+        for contract in (BackendContract, SealingContract)
+        for name, rule in rules_of(contract)
         for id in re.findall(r"(?:TCK-[JSDP]|ORL-|GAP-)\d\d", rule.__doc__ or "")
     }
 

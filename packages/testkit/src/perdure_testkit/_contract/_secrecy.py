@@ -68,7 +68,7 @@ class SecrecyRules:
     async def test_nothing_that_is_sealed_shows(
         self, backend: Backend, raw: Raw | None, write: Literal["msgpack", "json"], hide_names: bool
     ) -> None:
-        """Of events, tags, snapshots and states nothing is in the store, nor who somebody is; hidden names neither."""
+        """Of events, tags, snapshots and states nothing is in the store, nor who somebody is (GAP-16)."""
         seen = await _seen_at_work(backend, raw, write=write, hide_names=hide_names)
 
         assert raw is None or any(PLAIN.encode() in each for each in raw()), "`raw` does not return all bytes"
@@ -78,7 +78,7 @@ class SecrecyRules:
     async def test_nothing_shows_when_a_store_was_closed(
         self, backend: Backend, reopen: Reopen, raw: Raw | None
     ) -> None:
-        """Nor where a store puts its records when it is closed and opened again."""
+        """Nor where a store puts its records when it is closed and opened again (GAP-16)."""
         await _seen_at_work(backend, raw, hide_names=True)
 
         seen = await _seen(await reopen(), raw)

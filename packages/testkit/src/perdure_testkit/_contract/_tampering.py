@@ -104,7 +104,7 @@ class TamperingRules:
     @_made_up
     @given(data=st.data())
     async def test_no_changed_event_is_believed(self, filled: Filled, data: st.DataObject) -> None:
-        """An event that is not what was sealed in its place ends the recovery by name (GAP-12, GAP-14, GAP-15)."""
+        """An event that is not what was sealed there ends the recovery by name (AVE-28, GAP-12, GAP-14, GAP-15)."""
         place = data.draw(st.sampled_from(filled.places("events", of="Confidant/a")))
         made = data.draw(changed(filled, place))
 
