@@ -67,8 +67,10 @@ class Engine(Publishing, Following):
         out: list[Action] = []
         self._out = out
         self._EVENTS[type(event)](self, event)
-        self._do_what_is_due()
         at = self._agenda.next()
+        if at is not None and at <= now:
+            self._do_what_is_due()
+            at = self._agenda.next()
         if at is not None and at != self._waking and not self._is_silent:
             self._waking = at
             out.append(Wake(at))

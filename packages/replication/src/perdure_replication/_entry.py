@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import inf
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from perdure_replication._envelopes import ABSENT, StateView
 from perdure_replication._generation import Generation
@@ -102,8 +102,9 @@ class Entry:
         skipped = held.age - delta.base
         if skipped and len(delta.deltas) != span:
             return "gap"
-        if not isinstance(definition, DeltaDistributedState):
+        if not definition.has_deltas:
             raise ValueError("a delta of a state that has none here")
+        definition = cast("DeltaDistributedState[Any, Any, Any, Any]", definition)
         view = self.view
         for part in [definition.decode_delta(part, delta.version) for part in delta.deltas[skipped:]]:
             view = definition.apply(view, part)
@@ -113,9 +114,9 @@ class Entry:
 
     def next_ahead(self) -> Delta | None:
         """Return a delta that came too early and can be applied now, and forget those that came to nothing."""
-        if self.generation is None:
-            return None
         here = self.generation
+        if not self.ahead or here is None:
+            return None
         self.ahead = {base: delta for base, delta in self.ahead.items() if here < delta.generation}
         return next((self.ahead.pop(base) for base in sorted(self.ahead) if base <= here.age), None)
 

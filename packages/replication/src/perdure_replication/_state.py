@@ -52,6 +52,7 @@ class ReplicatedState(ABC, Generic[S, V]):
     strategy: ClassVar[SyncStrategy] = SyncStrategy.active_push()
     on_unreadable: ClassVar[VersionPolicy] = "keep_stale"
 
+    has_deltas: ClassVar[bool] = False
     _has_own_name: ClassVar[bool] = False
     state_type: Any
     view_type: Any
@@ -170,6 +171,7 @@ class DeltaDistributedState(ReplicatedState[S, V], Generic[S, V, C, D]):
     `apply(project(before), project_change(change)) == project(after)`.
     """
 
+    has_deltas = True
     delta_type: Any
 
     def __init__(self) -> None:
