@@ -41,6 +41,7 @@ from perdure_replication.tcp._settings import TcpSettings
 from perdure_replication.tcp._tls import Certificates
 
 _log = logging.getLogger("perdure.replication.tcp")
+_SHORT = 1024
 _COMPLAINTS = 1.0
 """Seconds between two warnings for one reason: who knocks all the time fills no disk."""
 
@@ -256,9 +257,9 @@ class TcpTransport(Transport):
             self._drop(dialer)
 
     def tell(self, peer: str, word: bytes) -> None:
-        """Send a word of the membership to a peer, if there is a link that has room."""
+        """Send a word of the membership to a peer, if there is a link; a long word only if that has room."""
         link = self._links.get(peer)
-        if link is not None and link.has_room and len(word) <= self.max_frame_bytes:
+        if link is not None and (len(word) <= _SHORT or (link.has_room and len(word) <= self.max_frame_bytes)):
             link.say(Kind.WORD, word)
 
     def renew(self, incarnation: int) -> None:
