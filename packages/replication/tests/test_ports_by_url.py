@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,8 +15,9 @@ from perdure_replication.errors import InvalidTransport
 from perdure_replication.tcp import TcpMembership, TcpTransport
 from perdure_replication.testing import TestState
 
-OURS = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]["entry-points"]
 GROUP = "perdure.transports"
+
+pytestmark = pytest.mark.usefixtures("entry_points")
 
 
 @pytest.fixture
@@ -34,19 +34,6 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, s
         importlib.invalidate_caches()
 
     return install
-
-
-@pytest.fixture(autouse=True)
-def ours(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Install what is built in, as this source tree has it."""
-    folder = tmp_path_factory.mktemp("ours")
-    info = folder / "perdure_replication-9.dist-info"
-    info.mkdir()
-    lines = [f"{scheme} = {value}" for scheme, value in OURS[GROUP].items()]
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: perdure-replication\nVersion: 9\n")
-    (info / "entry_points.txt").write_text("\n".join([f"[{GROUP}]", *lines]))
-    monkeypatch.syspath_prepend(folder)
-    importlib.invalidate_caches()
 
 
 async def test_nodes_in_memory_find_each_other_by_name() -> None:
