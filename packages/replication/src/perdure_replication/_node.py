@@ -20,6 +20,7 @@ from perdure_replication._envelopes import Freshness, StateObject
 from perdure_replication._events import (
     Claimed,
     Event,
+    FenceOff,
     Forget,
     Leave,
     Mutate,
@@ -46,7 +47,7 @@ from perdure_replication._settings import DEFAULTS, Settings
 from perdure_replication._state import DeltaDistributedState, DistributedState, ReplicatedState
 from perdure_replication._strategy import SyncUrgency
 from perdure_replication._transport import Transport
-from perdure_replication.errors import InvalidNode, NodeClosed, PeerUnreachable, UnknownState
+from perdure_replication.errors import Fenced, InvalidNode, NodeClosed, PeerUnreachable, UnknownState
 
 S = TypeVar("S")
 V = TypeVar("V")
@@ -430,6 +431,9 @@ class Node:
             try:
                 incarnation = await self._claimed(at_least)
                 break
+            except Fenced as error:
+                self._tell(FenceOff(error.reason))
+                return
             except Exception:
                 _log.exception("%s: no greater incarnation can be claimed, and it is tried again", self.name)
                 await self._pause(self._settings.save_retry)
