@@ -126,7 +126,7 @@ class TestSilence:
         assert watch.wait(1) == []
 
     def test_of_a_broker_that_was_away_counts_for_nobody(self, watch: Watch) -> None:
-        """It begins anew; those who go on are greeted again, for they may have said what was missed."""
+        """It begins anew."""
         for name in "bc":
             watch.roster.hear(beat(1, name))
         watch.wait(4)
@@ -134,6 +134,14 @@ class TestSilence:
         watch.roster.listen_again()
 
         assert watch.wait(4) == []
-        assert watch.roster.hear(beat(2, "b")) == [Unreachable("b", 1), Joined(Member("b", 1))]
-        assert watch.roster.hear(beat(3, "b")) == []
+        assert watch.roster.hear(beat(2, "b")) == []
         assert watch.wait(3) == [Unreachable("c", 1)]
+
+    def test_of_ours_lets_members_join_again(self, watch: Watch) -> None:
+        """Each once, when it is heard: it may have said what was missed."""
+        watch.roster.hear(beat(1))
+
+        watch.roster.greet_again()
+
+        assert watch.roster.hear(beat(2)) == [Unreachable("b", 1), Joined(Member("b", 1))]
+        assert watch.roster.hear(beat(3)) == []

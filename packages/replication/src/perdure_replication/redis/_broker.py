@@ -3,8 +3,8 @@
 A *line* is one connection for commands. All that is asked while it is busy goes together as soon as it is not, in the
 order in which it was asked. The connection belongs to a task of the line alone, so that whoever asks may be cancelled
 at any moment: the reply is read by the task and dropped. Whatever ends an exchange before its last reply drops the
-connection, so no reply is ever taken for that of another command. Nothing is repeated here: those who ask know whether
-that is harmless.
+connection, so no reply is ever taken for that of another command. What fails on a connection that was made earlier is
+tried once more on a new one: all that is asked here may be carried out twice.
 
 A *subscription* is one connection that listens. When it is lost it is made again, and what came in between is lost.
 """
@@ -22,6 +22,7 @@ from redis.asyncio.connection import AbstractConnection, Connection, UnixDomainS
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import BusyLoadingError, MovedError, OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from perdure_replication.errors import BrokerUnavailable, InvalidTransport
 
@@ -40,7 +41,7 @@ class Broker:
 
     def __init__(self, url: str, timeout: float) -> None:
         """Raise `InvalidTransport` for a URL that cannot be right. Nothing is connected."""
-        self.shown = _shown(url)
+        self.shown = shown(url)
         self.timeout = timeout
         """Seconds after which a connection or a reply is given up."""
         self._class, self._options = self._read(url)
@@ -94,6 +95,11 @@ class Line:
         self._closed_until = 0.0
         self._reason: object = ""
         self._closed = False
+        self._is_new = False
+
+    def expect(self) -> None:
+        """Try again at once: the broker was seen."""
+        self._closed_until = 0.0
 
     async def ask(self, *command: bytes) -> Any:
         """Return the reply to a command. Raises `BrokerUnavailable`; it may have been carried out then."""
@@ -173,9 +179,9 @@ class Line:
             raise self._broker.unavailable(self._reason or "the connection was closed")
         try:
             async with asyncio.timeout(self._broker.timeout):
-                connection = await self._connected()
-                await connection.send_packed_command([packed(*command) for command in commands], check_health=False)
-                replies = [await _reply(connection) for _ in commands]
+                replies = await self._exchange_once_more(
+                    b"".join(packed(*command) for command in commands), len(commands)
+                )
         except (RedisError, OSError) as error:  # of which the builtin TimeoutError is one
             await self._drop()
             self._reason = error if str(error) else "it did not answer in time"
@@ -188,6 +194,22 @@ class Line:
         if any(isinstance(reply, _ELSEWHERE) for reply in replies):
             await self._drop()  # the name may lead to another server by now
         return replies
+
+    async def _exchange_once_more(self, commands: bytes, count: int) -> list[Any]:
+        """Return the replies, also where the server has ended the connection since it was last used."""
+        try:
+            return await self._replies(commands, count)
+        except (RedisConnectionError, OSError):
+            if self._is_new:
+                raise
+            await self._drop()
+            return await self._replies(commands, count)
+
+    async def _replies(self, commands: bytes, count: int) -> list[Any]:
+        self._is_new = self._connection is None
+        connection = await self._connected()
+        await connection.send_packed_command([commands], check_health=False)
+        return [await _reply(connection) for _ in range(count)]
 
     async def _connected(self) -> AbstractConnection:
         if self._connection is None:
@@ -332,6 +354,7 @@ async def _reply(connection: AbstractConnection) -> Any:
         return error
 
 
-def _shown(url: str) -> str:
+def shown(url: str) -> str:
+    """Return what may be shown of a URL: no password, and no options."""
     scheme, _, rest = url.partition("://")
     return f"{scheme}://{re.split('[/?#]', rest.rpartition('@')[2])[0] or '…'}"

@@ -5,11 +5,12 @@ A letter is a head and a body::
     byte 0        format, 1
     byte 1        suite: 0 none, 1 AES-256-GCM
     bytes 2-3     length of the head, big-endian
-    the head      a MessagePack array: cluster, channel, source, instance, number, sent, kind
+    the head      a MessagePack array: cluster, channel, source, instance, number, sent, kind, key
     the rest      the body; sealed, the ciphertext and a tag of 16 bytes
 
-Sealed, the key is that of the cluster, the source and the *instance*, 16 random bytes of the sending process; the nonce
-is the letter's number, which an instance never uses twice; and all that stands before the ciphertext is authenticated.
+Sealed, the key is made of the secret, the cluster, the source and the *instance*, 16 random bytes of the sending
+process; the nonce is the letter's number, which an instance never uses twice; and all that stands before the ciphertext
+is authenticated.
 
 A letter is taken once. Of one instance the numbers of each channel only grow. Of several instances of one source, a
 letter of another one is taken only if it was sent later than all that were taken before: so nothing of an earlier life
@@ -30,7 +31,7 @@ import msgspec
 
 from perdure_replication._generation import Number
 from perdure_replication._messages import Name
-from perdure_replication.redis._seal import NONCE_BYTES, NotAuthentic, Seal, Use
+from perdure_replication.redis._seal import KEY_ID_BYTES, NONCE_BYTES, NotAuthentic, Seal, Use
 
 Kind: TypeAlias = Literal["frame", "taken"]
 
@@ -68,6 +69,8 @@ class _Head(msgspec.Struct, frozen=True, array_like=True, gc=False):
     sent: Number
     """In microseconds since 1970."""
     kind: Kind
+    key: Annotated[bytes, msgspec.Meta(min_length=KEY_ID_BYTES, max_length=KEY_ID_BYTES)]
+    """What names the key of the secret."""
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -88,11 +91,12 @@ class Writer:
         """Return the number of a new letter, and the letter."""
         self._number += 1
         sent = int(self._wall() * 1e6)
-        head = _encode(_Head(self._seal.cluster, channel, self._source, self.instance, self._number, sent, kind))
+        key = self._seal.key_id
+        head = _encode(_Head(self._seal.cluster, channel, self._source, self.instance, self._number, sent, kind, key))
         start = bytes((_FORMAT, self._seal.suite)) + len(head).to_bytes(2, "big") + head
         if self._seal.suite:
-            cipher = self._seal.cipher(_use(self._source, self.instance))
-            body = cipher.encrypt(_nonce(self._number), body, start)
+            use = _use(self._source, self.instance)
+            body = self._seal.encrypted(key, use, _nonce(self._number), body, start)
         return self._number, start + body
 
 
@@ -151,7 +155,8 @@ class Reader:
         if not self._seal.suite:
             return body
         try:
-            return self._seal.decrypted(_use(head.source, head.instance), _nonce(head.number), body, start)
+            use = _use(head.source, head.instance)
+            return self._seal.decrypted(head.key, use, _nonce(head.number), body, start)
         except NotAuthentic:
             raise Refused("forged") from None
 

@@ -12,6 +12,7 @@ from random import random
 
 import msgspec
 
+from perdure import Keyring
 from perdure.security import EncryptedKey
 from perdure_replication._generation import MAX_NUMBER
 from perdure_replication._member import Joined, Left, Member, MembershipEvent
@@ -24,6 +25,7 @@ from perdure_replication.redis._letters import INSTANCE_BYTES
 from perdure_replication.redis._roster import Beat, Roster
 from perdure_replication.redis._scripts import script
 from perdure_replication.redis._seal import NotAuthentic, Seal
+from perdure_replication.redis._transport import RedisTransport
 
 _log = logging.getLogger("perdure.replication")
 
@@ -48,7 +50,8 @@ class RedisMembership(Membership):
         url: str,
         *,
         cluster: str = "perdure",
-        secret: EncryptedKey | None = None,
+        transport: RedisTransport | None = None,
+        secret: EncryptedKey | Keyring | None = None,
         insecure: bool = False,
         beat_interval: float = 1.0,
         unreachable_after: float = 5.0,
@@ -59,6 +62,7 @@ class RedisMembership(Membership):
     ) -> None:
         """Take a server's URL: redis://, rediss:// or unix://. All nodes of a cluster have one secret, or none.
 
+        `transport`: the node's, where it is of this kind; when it may have missed frames, members are greeted again.
         All times are in seconds. `timeout`: after which the broker is held to be away. `window`: how much the clocks of
         nodes may differ. Raises `InvalidTransport`. Nothing is connected yet.
         """
@@ -89,6 +93,9 @@ class RedisMembership(Membership):
         self._is_refused = False
         self._returned = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._has_transport = transport is not None
+        if transport is not None:
+            transport.on_return = self._greet
 
     async def claim(self, name: str, at_least: int) -> int:
         """Return an incarnation greater than all that the broker has given to the node.
@@ -206,11 +213,19 @@ class RedisMembership(Membership):
             self._roster.listen_again()
 
     def _return(self) -> None:
-        """Beat and look around at once: the subscription is back."""
+        """Beat and look around at once: the broker is back."""
         assert self._roster is not None
+        self._line.expect()
         self._roster.listen_again()
+        if not self._has_transport:
+            self._roster.greet_again()
         self._is_away = True
         self._returned.set()
+
+    def _greet(self) -> None:
+        """Let members be greeted when they are heard: the transport may have missed what they said."""
+        if self._roster is not None:
+            self._roster.greet_again()
 
     # The own beat
 

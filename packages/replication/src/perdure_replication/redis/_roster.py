@@ -2,8 +2,8 @@
 
 A node is there as long as its beats go on: each has a greater number than the one before, so an old one says nothing,
 whoever repeats it. Silence counts only while somebody listened: a broker that was away makes nobody unreachable, and a
-process that was stopped for an hour knows nothing of that hour. After the broker was away, the first beat of a member
-is reported as if it had been unreachable for a moment, so that the node greets it and asks for what it has missed.
+process that was stopped for an hour knows nothing of that hour. When frames may have been missed, the next beat of a
+member is reported as if it had been unreachable for a moment, so that the node greets it and asks for what it lacks.
 """
 
 from __future__ import annotations
@@ -99,10 +99,14 @@ class Roster:
         return [event for name in list(self._known) for event in self._silence(name)]
 
     def listen_again(self) -> None:
-        """Take note that something may have been missed until now."""
+        """Take note that nobody could be heard until now."""
+        for known in self._known.values():
+            known.moved = self._listened
+
+    def greet_again(self) -> None:
+        """Take note that frames may have been missed until now: with its next beat each member joins again."""
         for known in self._known.values():
             known.missed = True
-            known.moved = self._listened
 
     def _silence(self, name: str) -> list[MembershipEvent]:
         known = self._known[name]

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from typing import ClassVar
 
+from perdure import Keyring
 from perdure.security import EncryptedKey
 from perdure_replication._frames import MAX_FRAME_BYTES
 from perdure_replication._member import Member
@@ -46,7 +47,7 @@ class RedisTransport(Transport):
         url: str,
         *,
         cluster: str = "perdure",
-        secret: EncryptedKey | None = None,
+        secret: EncryptedKey | Keyring | None = None,
         insecure: bool = False,
         timeout: float = 5.0,
         window: float = 300.0,
@@ -78,6 +79,8 @@ class RedisTransport(Transport):
         self._tasks: set[asyncio.Task[None]] = set()
         self._subscription: Subscription | None = None
         self._is_open = False
+        self.on_return: Callable[[], None] | None = None
+        """Called when it listens again after a loss: others may have said what was missed."""
 
     async def start(self, local: Member, receive: Receive) -> str:
         """Raise `BrokerUnavailable` when the broker is. The name of a node is its address."""
@@ -89,7 +92,7 @@ class RedisTransport(Transport):
         self._keeper = Keeper(self._line, self._keys, self._seal, local)
         self._inbox = self._keys.inbox(self._name)
         channels = [self._keys.everyone, self._inbox]
-        self._subscription = Subscription(self._broker, channels, self._take, self._keeper.write_again)
+        self._subscription = Subscription(self._broker, channels, self._take, self._return)
         self._is_open = True
         await self._subscription.open()
         return ""
@@ -173,6 +176,12 @@ class RedisTransport(Transport):
             raise PeerUnreachable(peer, str(error)) from error
 
     # What comes
+
+    def _return(self) -> None:
+        self._line.expect()
+        self._keeper.write_again()
+        if self.on_return is not None:
+            self.on_return()
 
     def _take(self, channel: bytes, data: bytes) -> None:
         """Take a letter, if it is one for us."""
