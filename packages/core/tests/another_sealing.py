@@ -27,8 +27,8 @@ def place(collection: str, name: str, number: int) -> bytes:
     return bytes([len(kind)]) + kind + length + identity + number.to_bytes(8, "big")
 
 
-def record_key(master: bytes, subject: bytes | None, suite: int, name: str) -> bytes:
-    info = b"perdure record " + bytes([suite]) + name.encode()
+def record_key(master: bytes, subject: bytes | None, suite: int, name: str, store: str = "") -> bytes:
+    info = b"perdure record " + bytes([suite]) + name.encode() + (b"\0" + store.encode() if store else b"")
     if subject is not None:
         return mac(subject, info + b"\x01")
     key = HKDF(master, 32, b"perdure sealing v1", SHA256, context=info)

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import pytest
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from perdure import (
     ActorSystem,
@@ -45,6 +46,8 @@ from perdure.security import Anchor, AnchoredHead, link_of
 from perdure.security._layout import pack_number, place_of
 from perdure.upkeep import verify
 from perdure_testkit import FaultyBackend, VirtualClock
+
+from .another_sealing import place, record_key
 
 ONE, TWO = bytes(range(32)), bytes(range(1, 33))
 SECRET = "the-password-of-the-vault"
@@ -466,6 +469,38 @@ class TestTampering:
                 await system.ref(Notebook, "a").ask(Say("more"))
 
         assert SECRET not in repr(caught.value) + str(caught.value) + caplog.text
+
+    async def test_a_record_of_another_store_is_refused_where_stores_have_names(self, store: Backend) -> None:
+        elsewhere = MemoryBackend()
+        await tell(elsewhere, Notebook, "theirs", seal=sealing(store="b"))
+        await tell(store, Notebook, "ours", seal=sealing(store="a"))
+        await write(store, Put("events", "Notebook/a", 1, (await entries(elsewhere, "events", "Notebook/a"))[1]))
+
+        with pytest.raises(RecordAltered):
+            await state_of(store, Notebook, sealing(store="a"))
+
+    async def test_the_key_of_a_record_is_that_of_the_published_format(self, store: Backend) -> None:
+        await tell(store, Notebook, "ours", seal=sealing(store="a"))
+        [record] = (await entries(store, "events", "Notebook/a")).values()
+
+        key = record_key(ONE, None, record[2], "Notebook/a", "a")
+
+        opened = AESGCM(key).decrypt(record[13:25], record[25:], place("events", "Notebook/a", 1) + record[:13])
+        assert b"ours" in opened
+
+    async def test_an_actor_whose_subject_has_changed_is_read(self, store: Backend) -> None:
+        class Mine(Notebook):
+            whose: ClassVar[str | None] = "alice"
+
+            @classmethod
+            def subject(cls, persistence_id: str) -> str | None:  # noqa: ARG003
+                return cls.whose
+
+        await tell(store, Mine, "one", "two")
+        for Mine.whose in ("bob", None):
+            await tell(store, Mine, "more")
+
+        assert await state_of(store, Mine) == ("one", "two", "more", "more")
 
 
 class TestTail:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
+import msgspec
 import pytest
 
 from perdure import (
@@ -22,7 +23,7 @@ from perdure import (
     every_n_events,
     replay,
 )
-from perdure.abc import MAX_KEY, Backend, Delete, DeleteRange, Purge, Put, WriteGroup
+from perdure.abc import MAX_KEY, Backend, Delete, DeleteRange, Purge, Put, PutState, WriteGroup
 from perdure.errors import ChainBroken, CorruptionError, KeyMissing, PlaintextRefused, SubjectForgotten, TailCut
 from perdure.memory import MemoryBackend
 from perdure.security import Anchor
@@ -392,6 +393,15 @@ class TestReseal:
         assert seen[-1] == "Diary/29"
         assert result.records < 4000
         assert (await verify(store, new())).problems == []
+
+    async def test_nobody_has_it_pass_over_anything(self, store: Backend) -> None:
+        """Where it goes on is sealed, too; a word of somebody else's is not believed."""
+        await tell(store, old(), *"12345", types=(Diary, Note))
+        target = bytes((1, 0, 2)) + Keyring({2: TWO}).fingerprint(2)
+        forged = msgspec.msgpack.encode((target, "states", "Z"))
+        await write(store, PutState("sealing", "sweep", forged))
+
+        assert (await reseal(store, both())).resealed >= 7
 
     async def test_it_keeps_to_its_pace(self, store: Backend, clock: VirtualClock) -> None:
         await tell(store, old(), *"1234567890", types=(Diary,))

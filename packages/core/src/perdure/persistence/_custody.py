@@ -60,6 +60,10 @@ class Custody:
             return [seal.seal(after + 1, records[0])], _ORIGIN
         return [seal.seal(number, record) for number, record in enumerate(records, after + 1)], _ORIGIN
 
+    async def look_up(self, *records: bytes) -> None:
+        """Have the keys at hand of other subjects with which records were sealed, when the type had others."""
+        await self._vault.look_up(records)
+
     def opened(self, entries: Sequence[Entry]) -> list[Entry]:
         """Return a page of the log as it was before it was sealed. Raises `SealError`, `ChainBroken`."""
         anchored = self.seal.anchored

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from perdure.abc import MAX_KEY, Entry
-from perdure.errors import ApplyError, CorruptionError, SealError
+from perdure.errors import ApplyError, CorruptionError, SealError, SubjectKeyMissing
 from perdure.journal import EVENTS, RecordError, Several, timestamp_of
 from perdure.persistence._custody import Custody
 from perdure.persistence._definition import Definition
@@ -132,6 +132,7 @@ class Reading:
             return None
         try:
             if self._custody is not None:
+                await self._custody.look_up(record)
                 record = self._custody.seal.elsewhere(STATES).open(0, record)
             state, number = self._definition.states.decode(record)
         except SealError as error:
@@ -152,6 +153,7 @@ class Reading:
                     return
                 at_most, record = snapshot
                 if self._custody is not None:
+                    await self._custody.look_up(record)
                     record = self._custody.seal.elsewhere(SNAPSHOTS).open(at_most, record)
                 state, number = self._definition.states.decode(record)
                 if number != at_most:
@@ -225,15 +227,18 @@ class Reading:
                     begin = entries[0].key if entries else start if self._to == MAX_KEY else stop
                     async with aclosing(self._archived(start, begin)) as archived:
                         async for older in archived:
-                            yield self._opened(older)
-                yield self._opened(entries)
+                            yield await self._opened(older)
+                yield await self._opened(entries)
 
-    def _opened(self, entries: list[Entry]) -> list[Entry]:
-        if self._custody is None:
+    async def _opened(self, entries: list[Entry]) -> list[Entry]:
+        if self._custody is None or not entries:
             return entries
-        if entries:
-            self._last = entries[-1]
-        return self._custody.opened(entries)
+        self._last = entries[-1]
+        try:
+            return self._custody.opened(entries)
+        except SubjectKeyMissing:  # it may be that of another subject, which the type had in the past
+            await self._custody.look_up(*(entry.value for entry in entries))
+            return self._custody.opened(entries)
 
     def link(self) -> bytes:
         """Return the link of the last event."""

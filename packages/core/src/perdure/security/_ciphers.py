@@ -26,7 +26,9 @@ class Ciphers:
     A cipher takes microseconds to make and 2.5 KiB to keep, so those of 8,192 persistence ids are kept.
     """
 
-    def __init__(self, room: int = 8192) -> None:
+    def __init__(self, store: str = "", room: int = 8192) -> None:
+        """Make keys that are good for the store of this name alone."""
+        self._store = b"\0" + store.encode() if store else b""
         self._room = room
         self._lock = Lock()
         self._made: dict[tuple[bytes, str], Ready] = {}
@@ -35,7 +37,8 @@ class Ciphers:
 
     def make(self, key: bytes, name: str, suite: Suite, secret: Secret) -> Ready:
         """Return a new cipher, and keep it in the place of that which was made first."""
-        cipher = suite.cipher(secret.derive(b"%s%c%s" % (_INFO, suite.number, name.encode())))
+        use = b"%s%c%s%s" % (_INFO, suite.number, name.encode(), self._store)  # no name has a NUL
+        cipher = suite.cipher(secret.derive(use))
         ready = Ready(suite.nonce_bytes, cipher.encrypt, cipher.decrypt)
         with self._lock:
             if len(self._made) >= self._room:

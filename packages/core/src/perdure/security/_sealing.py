@@ -17,6 +17,9 @@ from perdure.security._suites import Suite, SuiteName, suite_named
 class Sealing:
     """Encrypts all that is stored with the keys of a keyring, and refuses what is not sealed.
 
+    `store` is any name for the store. Where several have one keyring, a name of its own for each keeps the records of
+    one from opening in another; it never changes, and copies of a store have that of the original.
+
     `suite` is "aes-256-gcm" or "xchacha20-poly1305"; each record says by which it was sealed, and both are read.
 
     With `chain`, each event carries a hash of the one before, so that `verify` finds what was removed, exchanged or put
@@ -35,6 +38,7 @@ class Sealing:
         self,
         keyring: Keyring,
         *,
+        store: str = "",
         suite: SuiteName = "aes-256-gcm",
         chain: bool = False,
         anchor: Anchor | None = None,
@@ -53,7 +57,7 @@ class Sealing:
         self.chain = chain
         self.anchor = anchor
         self.hide_names = hide_names
-        self.ciphers = Ciphers()
+        self.ciphers = Ciphers(store)
         self._plaintext_until = None if plaintext_until is None else plaintext_until.timestamp()
         self._now = now
         self.generation = -1

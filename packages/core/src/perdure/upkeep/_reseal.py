@@ -19,7 +19,7 @@ import msgspec
 from perdure.abc import MAX_KEY, Backend, Entry, PurgeState, PutState, Replace, StateVersion, Write, WriteGroup
 from perdure.actors import Clock, SystemClock
 from perdure.actors._clock import Pause
-from perdure.errors import CorruptionError, SubjectForgotten
+from perdure.errors import CorruptionError, SealError, SubjectForgotten
 from perdure.journal import EVENTS, RecordError, hidden_id_of, pages
 from perdure.journal._record import decode
 from perdure.persistence import DurableStateActor, PersistentActor
@@ -27,6 +27,7 @@ from perdure.persistence._changes import DURABLE
 from perdure.persistence._custody import custody_of, own_sealing
 from perdure.persistence._entity import STATES
 from perdure.security import Keyring, Seal, Sealing, Vault, is_sealed, sealing_of
+from perdure.security import _own as own
 from perdure.snapshots import ARCHIVE, SNAPSHOTS, Archive, SnapshotStore
 from perdure.upkeep._names import stored_names
 from perdure.upkeep._opened import elsewhere, opened
@@ -127,6 +128,7 @@ class _Sweep:
         self._types = {actor_type.type_name: actor_type for actor_type in actor_types}
         for actor_type in self._types.values():
             own_sealing(vault, actor_type)
+        self._own = Seal(sealing, _STATE, _PREFIX)
         self._pace = pace
         self._progress = progress
         self._saved_at = 0
@@ -166,14 +168,14 @@ class _Sweep:
         if self.result.records - self._saved_at >= self._SAVE_EVERY:
             self._saved_at = self.result.records
             position = _Position(self._target(), self.result.stage, name)
-            await self._backend.commit([WriteGroup((PutState(_STATE, _PREFIX, msgspec.msgpack.encode(position)),))])
+            await self._backend.commit([WriteGroup((PutState(_STATE, _PREFIX, own.sealed(self._own, 0, position)),))])
 
     async def _position(self) -> _Position | None:
         """Return where an earlier sweep to the same key has stopped, None where there was none."""
         _, stored = await self._backend.read_state(_STATE, _PREFIX)
         try:
-            position = None if stored is None else msgspec.msgpack.decode(stored, type=_Position)
-        except msgspec.MsgspecError:  # it tells nothing but where to go on
+            position = None if stored is None else own.opened(self._own, _PREFIX, 0, stored, _Position)
+        except SealError:  # nobody is to have a sweep pass over what it did not see
             return None
         return position if position is not None and position.target == self._target() else None
 
