@@ -13,14 +13,14 @@ from time import perf_counter, sleep
 
 
 @contextmanager
-def server(program: str, folder: Path) -> Iterator[int]:
-    """Run a server that syncs always, on a port that nobody has."""
+def server(program: str, folder: Path, *, durable: bool = True) -> Iterator[int]:
+    """Run a server that syncs always, or keeps nothing on disk, on a port that nobody has."""
     folder.mkdir()
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
     options = ("--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", "")
-    append = ("--appendonly", "yes", "--appendfsync", "always")
+    append = ("--appendonly", "yes", "--appendfsync", "always") if durable else ()
     process = subprocess.Popen([program, *options, *append], stdout=subprocess.DEVNULL)
     try:
         _wait(port)

@@ -24,6 +24,8 @@ if find_spec("perdure_rocksdb") is not None:
     SECTIONS = (*SECTIONS, "rocksdb")
 if find_spec("perdure_redis") is not None:
     SECTIONS = (*SECTIONS, "redis")
+if find_spec("perdure_replication") is not None:
+    SECTIONS = (*SECTIONS, "replication")
 
 _MODULES = {"redis": "redis_store"}
 
