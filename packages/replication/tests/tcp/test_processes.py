@@ -15,11 +15,11 @@ import pytest
 
 from perdure import Keyring
 from perdure.security import EncryptedKey, write_key_file
-from perdure_replication import Node, Settings
+from perdure_replication import Frame, Generation, Node, Settings, Snapshot, encode_frame
 from perdure_replication.tcp import TcpMembership, TcpTransport
-from perdure_replication.testing import TestDeltaState, TestState, Value
+from perdure_replication.testing import Guest, TestDeltaState, TestState, Value
 
-from .wires import SOON, Middle, until
+from .wires import PATIENCE, SOON, Middle, until
 
 BUSY = Path(__file__).with_name("busy_node.py")
 FINDING_OUT = msgspec.structs.replace(SOON, silence=2.0)
@@ -74,6 +74,26 @@ async def test_views_move_between_nodes() -> None:
                     deltas = one.replica(TestDeltaState).views
                     await until(lambda deltas=deltas, other=other: other in deltas and deltas[other].counter == 10)  # type: ignore[misc]
         await until(lambda: (a.members, b.members) == (("b",), ("a",)))
+
+
+async def test_a_proved_peer_speaks_for_itself_alone() -> None:
+    """A frame in which it names another node is refused as forged (P21)."""
+    key = EncryptedKey.generate()
+    async with node("a", key) as a:
+        transport = TcpTransport("127.0.0.1:0", secret=key, settings=FINDING_OUT)
+        membership = TcpMembership(transport, [address_of(a)], settings=FINDING_OUT)
+        liar = Guest("liar", transport, membership, PATIENCE)
+        await liar.start(1)
+        await liar.join()
+        await until(lambda: "liar" in a.members)
+        forged = Snapshot("test_state", Generation(1, 9), 1, 0, 0, msgspec.msgpack.encode(Value(9)))
+
+        await transport.send("a", encode_frame(Frame("perdure", "victim", 1, 0, forged)))
+        await transport.send("a", encode_frame(Frame("perdure", "a", 1, 0, forged)))
+
+        await until(lambda: a.metrics().refused.get("forged", 0) == 2)
+        assert dict(a.replica(TestState).views) == {"a": Value(0)}
+        await liar.close()
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="there is no such signal")

@@ -229,6 +229,19 @@ def test_another_secret_is_refused() -> None:
     assert ends.heard == {ends.caller: [], ends.answerer: []}
 
 
+def test_a_wiped_secret_connects_nobody() -> None:
+    """And is no other error than that of a wrong one."""
+    wiped = EncryptedKey.generate()
+    wiped.wipe()
+
+    ends = Ends(SharedSecret(KEY), SharedSecret(wiped)).run()
+
+    assert ends.refused[ends.answerer].reason == "secret"
+    assert "it was wiped" in str(ends.refused[ends.answerer])
+    with pytest.raises(Refused, match="it was wiped"):
+        Ends(SharedSecret(wiped))
+
+
 class TestKeyring:
     """The secret may be a ring, whose keys are replaced while nodes run."""
 

@@ -138,7 +138,7 @@ async def test_a_stalled_loop_declares_nobody_dead(join: Join, secret: Encrypted
     await until(lambda: tcp(a).links == ())
 
     clock._now += 60
-    await clock.advance(SOON.suspicion / 2)
+    await clock.advance(SOON.suspicion / 4)
     before = list(a.events)
     await clock.advance(SOON.suspicion)
 

@@ -217,6 +217,21 @@ class TestSilence:
             assert (before, tcp(a).links) == (("raw",), ())
             await peer.ended()
 
+    async def test_is_found_out_by_who_is_always_late(self, start: Start) -> None:
+        """However slow this process is, a peer that is silent does not stay connected."""
+        clock = Halting()
+        a = await start("a", clock=clock, insecure=True)
+        async with raw(a.member.address) as peer:
+            await peer.meet()
+            await until(lambda: tcp(a).links == ("raw",))
+
+            for _ in range(20):
+                clock.stand_still(60)
+                await clock.advance(SOON.heartbeat / 2)
+
+            assert tcp(a).links == ()
+            assert tcp(a).metrics().refused == {"silent": 1}
+
     async def test_is_not_blamed_on_peers_when_it_was_one_s_own(self, start: Start) -> None:
         """A process that stood still for a minute keeps its links, and counts that."""
         clock = Halting()
@@ -368,6 +383,18 @@ class TestAPeer:
             await peer.ended()
         assert tcp(a).metrics().refused == {"too_large": 1}
 
+    async def test_may_give_an_address_that_is_none(self, start: Start) -> None:
+        """It is not called; it may call."""
+        a, b = await start("a"), await start("b")
+
+        for address in ("nonsense", "a" * 70 + ":1", "a..b:1", "127.0.0.1:0"):
+            a.transport.peer_up(Member("b", 1, address))
+            await until(lambda: not {"garbage", "unreachable"}.isdisjoint(tcp(a).metrics().refused))
+        b.transport.peer_up(a.member)
+
+        await b.reaches(a)
+        assert tcp(a).metrics().refused["garbage"] == 1
+
     async def test_that_says_nonsense_to_the_membership_stays(self, start: Start) -> None:
         """It may be of a later version."""
         a = await start("a", insecure=True)
@@ -392,6 +419,19 @@ class TestClosing:
 
         assert await b.frames(20) == frames
         assert "broken" not in tcp(b).metrics().refused
+
+    async def test_that_was_cancelled_is_done_by_the_next(self, start: Start) -> None:
+        """No connection is left."""
+        a, b = await linked(start)
+
+        closing = asyncio.ensure_future(a.transport.close())
+        await asyncio.sleep(0)
+        closing.cancel()
+        await asyncio.wait([closing])
+        await a.transport.close()
+
+        assert not tcp(a)._connections
+        await until(lambda: tcp(b).links == ())
 
     async def test_takes_no_longer_than_the_farewell(self, start: Start) -> None:
         """Though a peer does not answer."""

@@ -8,7 +8,6 @@ from random import Random
 
 from perdure_replication._member import Joined, Left, Member, MembershipEvent
 from perdure_replication._membership import Membership, Report
-from perdure_replication.errors import InvalidTransport
 from perdure_replication.tcp._address import address_of
 from perdure_replication.tcp._roster import Roster
 from perdure_replication.tcp._settings import TcpSettings
@@ -94,7 +93,8 @@ class TcpMembership(Membership):
             case Introduction() as introduction:
                 events, members = self._roster.introduced(introduction, self._transport.now)
                 self._tell(events)
-                self._call(members)
+                for member in members:
+                    self._transport.peer_up(member)
             case None:
                 _log.warning("a word of %r about members cannot be understood: is it of a later version?", name[:80])
 
@@ -119,13 +119,6 @@ class TcpMembership(Membership):
 
     def _say(self, name: str, word: Word) -> None:
         self._transport.tell(name, encode_word(word))
-
-    def _call(self, members: Iterable[Member]) -> None:
-        for member in members:
-            try:
-                self._transport.peer_up(member)
-            except InvalidTransport as error:
-                _log.warning("%r cannot be called: %s", member.name[:80], error)
 
     def _tell(self, events: Iterable[MembershipEvent]) -> None:
         for event in events:

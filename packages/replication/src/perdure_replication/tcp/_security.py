@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from typing import ClassVar
 
 from perdure import Keyring
+from perdure.errors import KeyringError
 from perdure.security import EncryptedKey
 from perdure_replication.tcp._noise import TAG_BYTES, Cipher, NoiseError, NoiseHandshake
 from perdure_replication.tcp._refused import Refused
@@ -163,7 +164,10 @@ class _Noise(Conversation):
             raise Refused("secret", "it does not have the secret of this cluster") from error
 
     def _shake(self, key_id: bytes) -> NoiseHandshake:
-        secret = self._secret.derived(key_id)
+        try:
+            secret = self._secret.derived(key_id)
+        except KeyringError as error:
+            raise Refused("secret", str(error)) from error
         if secret is None:
             raise Refused("secret", "it uses a secret that this node does not have")
         return NoiseHandshake(secret, self._preamble + key_id, initiates=self._dials)

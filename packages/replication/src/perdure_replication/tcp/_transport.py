@@ -167,10 +167,14 @@ class TcpTransport(Transport):
         self._metrics.frames_sent += 1
 
     def peer_up(self, member: Member) -> None:
-        """Keep up a link to this member. Raises `InvalidTransport` for an address that is none."""
+        """Keep up a link to this member. One whose address is none can but call this node."""
         if self._closed or not member.address or member.name == self._local.name:
             return
-        address = address_of(member.address)
+        try:
+            address = address_of(member.address)
+        except InvalidTransport as error:
+            self._complain(Refused("garbage", f"{member.name[:80]!r} cannot be called: {error}"), "its address")
+            return
         for dialer in self._calling(member.name):
             if dialer.address != address and not dialer.seed:
                 self._drop(dialer)
@@ -189,8 +193,6 @@ class TcpTransport(Transport):
 
     async def close(self) -> None:
         """Say farewell on all links, for a moment, and let go of them."""
-        if self._closed:
-            return
         self._closed = True
         self._receive = _nobody
         if self._server is not None:
@@ -392,17 +394,23 @@ class TcpTransport(Transport):
         return connection
 
     async def _dial(self, dialer: Dialer) -> None:
+        try:
+            dialer.name = (await self._called(dialer)).name
+            dialer.reason = "there is no link now"
+            self._wake(dialer)
+        except Refused as refused:
+            dialer.reason = str(refused)
+            self._complain(refused, str(dialer.address))
+
+    async def _called(self, dialer: Dialer) -> Greeting:
+        """Return who answers at an address, when the connection stands. Raises `Refused`."""
         connection = self._connection(dials=True, expected="" if dialer.seed else dialer.name)
         try:
             async with asyncio.timeout(self._settings.connect_timeout):
                 await asyncio.get_running_loop().create_connection(lambda: connection, *dialer.address)
-            dialer.name = (await connection.standing).name
-            dialer.reason = "there is no link now"
-            self._wake(dialer)
-        except (Refused, OSError, TimeoutError) as error:
-            refused = error if isinstance(error, Refused) else Refused("unreachable", _reason(error))
-            dialer.reason = str(refused)
-            self._complain(refused, str(dialer.address))
+            return await connection.standing
+        except (OSError, TimeoutError, UnicodeError) as error:
+            raise Refused("unreachable", _reason(error)) from error
         finally:
             if connection.peer is None:
                 self._connections.pop(connection, None)
@@ -461,10 +469,13 @@ class TcpTransport(Transport):
         self._timer = self._clock.call_at(self._due, self._beat)
 
     def _beat(self) -> None:
-        """Let each connection see whether its peer lives. Time in which this process stood still does not count."""
+        """Let each connection see whether its peer lives.
+
+        Time in which this process stood still does not count; but each beat counts for something, so that a process
+        that is always late finds out as well.
+        """
         now = self._clock.monotonic()
-        late = now - self._due
-        forgiven = late if late > self._settings.heartbeat else 0.0
+        forgiven = max(0.0, now - self._due - self._settings.heartbeat)
         self._metrics.stalls += forgiven > 0
         for connection in list(self._connections):
             connection.pulse(now, forgiven)
@@ -514,7 +525,7 @@ def _read_farewell(data: bytes) -> Farewell | None:
         return None  # the answer to a farewell has no content
 
 
-def _reason(error: OSError | TimeoutError) -> str:
+def _reason(error: OSError | UnicodeError) -> str:
     return f"it cannot be reached: {getattr(error, 'strerror', None) or str(error) or 'it does not answer'}"
 
 
