@@ -188,6 +188,22 @@ class TestIncarnations:
 
         assert await ports.membership(url=server.url).claim("a", 1) == 101
 
+    async def test_survive_a_broker_that_has_earlier_ones(self, launch: Any, ports: Any, until: Any) -> None:
+        """It was restored from a backup; the living node writes over what is older."""
+        server = launch()
+        first = ports.membership(url=server.url)
+        await first.claim("a", 100)
+        server.call("SAVE")
+        _, seen, incarnation = await joined(ports, "a", url=server.url)
+        server.kill()
+        server.start()
+
+        await until(lambda: server.call("HGET", CLAIMS, "a").startswith(b"%d:" % incarnation))
+
+        assert incarnation == 101
+        assert await ports.membership(url=server.url).claim("a", 1) == 102
+        assert seen == []
+
     async def test_are_not_ended_by_a_forged_claim(self, ports: Any, server: Any, until: Any) -> None:
         """Who writes to the broker without the secret fences nobody, and gives no incarnation away."""
         membership, seen, _ = await joined(ports, "a")
@@ -252,6 +268,8 @@ class TestBeats:
         assert seen == [Joined(Member("b", 100, "at b"))]
         with pytest.raises(BrokerUnavailable, match="it is full"):
             await ports.membership(url=server.url).claim("c", 1)
+        await other.close()
+        await until(lambda: seen[1:] == [Unreachable("b", 100)])
 
     async def test_that_nobody_could_hear_accuse_nobody(self, launch: Any, ports: Any, until: Any) -> None:
         """A broker was away for longer than silence is borne; afterwards members greet each other again."""

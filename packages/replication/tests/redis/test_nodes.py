@@ -92,6 +92,7 @@ async def test_a_node_that_leaves_takes_what_was_kept_with_it(start: Any, server
     await b.close()
 
     await until(lambda: a.members == ())
+    assert not server.call("EXISTS", "perdure-replication:{perdure}:kept:b")
     later = await start("c")
     assert seen(later, "b") is None
 

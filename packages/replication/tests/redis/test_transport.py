@@ -183,8 +183,11 @@ class TestKeeping:
         reader, _ = await started(ports, B)
         assert await reader.retained() == [("a", snapshot("a", 1, incarnation=2))]
 
-    async def test_writes_again_what_a_broker_has_lost(self, launch: Any, ports: Any, until: Any) -> None:
-        """It was killed, and restarted empty."""
+    async def test_writes_again_what_a_broker_has_lost(
+        self, launch: Any, ports: Any, until: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It was killed, and restarted empty: that it is back is enough."""
+        monkeypatch.setattr("perdure_replication.redis._keeper.RETRY_SECONDS", 3600)
         server = launch()
         owner, _ = await started(ports, A, url=server.url)
         await owner.retain("load", snapshot("a", 3))
@@ -195,6 +198,34 @@ class TestKeeping:
         await until(lambda: server.call("EXISTS", "perdure-replication:{perdure}:kept:a"))
         reader, _ = await started(ports, B, url=server.url)
         assert await reader.retained() == [("a", snapshot("a", 3))]
+
+    async def test_finds_out_what_a_broker_was_made_to_forget(
+        self, ports: Any, server: Any, until: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It was emptied, and nobody lost a connection."""
+        monkeypatch.setattr("perdure_replication.redis._keeper.RETRY_SECONDS", 0.05)
+        monkeypatch.setattr("perdure_replication.redis._keeper.LOOK_SECONDS", 0.05)
+        owner, _ = await started(ports, A)
+        await owner.retain("load", snapshot("a", 3))
+
+        server.call("FLUSHALL")
+
+        reader, _ = await started(ports, B)
+        await until(lambda: shows(reader, snapshot("a", 3)))
+
+    async def test_replaces_the_old_data_of_a_broker(self, launch: Any, ports: Any, until: Any) -> None:
+        """It was restored from a backup."""
+        server = launch()
+        owner, _ = await started(ports, A, url=server.url)
+        await owner.retain("load", snapshot("a", 3))
+        server.call("SAVE")
+        await owner.retain("load", snapshot("a", 4))
+
+        server.kill()
+        server.start()
+
+        reader, _ = await started(ports, B, url=server.url)
+        await until(lambda: shows(reader, snapshot("a", 4)))
 
     async def test_writes_later_what_a_broker_does_not_take(self, launch: Any, ports: Any, until: Any) -> None:
         """It is away: nobody waits for it, and the latest is written when it is back."""
