@@ -171,7 +171,7 @@ class TestServers:
     async def test_an_outage_is_named_in_bounded_time_and_passes(self, launch: Callable[..., Any]) -> None:
         """While the server is down calls fail within the timeout; when it is back they succeed, and nothing is lost."""
         server = launch()
-        backend = await open_backend(f"{server.url}?timeout=0.3")
+        backend = await open_backend(f"{server.url}?timeout=1.5")
         await backend.commit([append("a", 0)])
         server.kill()
         started = time.monotonic()
@@ -181,7 +181,7 @@ class TestServers:
         with pytest.raises(StoreUnavailable):
             await backend.commit([append("a", 1)])
 
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 6
         server.start()
         assert await keys_of(backend, "a") == [1]
         assert await backend.commit([append("a", 1)]) == [None]
@@ -190,13 +190,13 @@ class TestServers:
     async def test_a_server_that_stands_still_leaves_the_outcome_unknown(self, launch: Callable[..., Any]) -> None:
         """A commit that a server took and did not answer is OutcomeUnknown; a read of it is StoreUnavailable."""
         server = launch()
-        backend = await open_backend(f"{server.url}?timeout=0.3")
+        backend = await open_backend(f"{server.url}?timeout=1.5")
         await backend.commit([append("a", 0)])
         os.kill(server.process.pid, signal.SIGSTOP)
 
-        with pytest.raises(OutcomeUnknown, match=r"no answer within 0\.3 s"):
+        with pytest.raises(OutcomeUnknown, match=r"no answer within 1\.5 s"):
             await backend.commit([append("a", 1)])
-        with pytest.raises(StoreUnavailable, match=r"no answer within 0\.3 s"):
+        with pytest.raises(StoreUnavailable, match=r"no answer within 1\.5 s"):
             await backend.last("events", "a")
 
         os.kill(server.process.pid, signal.SIGCONT)
