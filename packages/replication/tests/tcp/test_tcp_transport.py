@@ -58,6 +58,31 @@ class TestOneLink:
         [near], [far] = tcp(a)._connections, tcp(b)._connections
         assert near.dials != far.dials
 
+    @pytest.mark.parametrize("first", [("a", 1), ("a", 2), ("b", 1), ("b", 3)])
+    @pytest.mark.parametrize("second", [("a", 1), ("a", 2), ("b", 1), ("b", 3)])
+    async def test_is_chosen_alike_by_both_ends(
+        self, start: Start, first: tuple[str, int], second: tuple[str, int]
+    ) -> None:
+        """Of any two connections, by who has called and how often, whatever order they were made in."""
+        ends = [await start(name) for name in "ab"]
+
+        def choice(end: Guest) -> bool:
+            ranks = []
+            for caller, attempt in (first, second):
+                seen = tcp(end)._connection(dials=caller == end.name)
+                seen.attempt = attempt
+                [other] = {"a", "b"} - {end.name}
+                ranks.append(tcp(end)._rank(seen, other))
+            return ranks[0] > ranks[1]
+
+        near, far = map(choice, ends)
+
+        assert near == far
+        for end in ends:
+            for connection in list(tcp(end)._connections):
+                connection.abort()
+            tcp(end)._connections.clear()
+
     async def test_is_of_the_later_process_of_a_name(self, start: Start) -> None:
         """The earlier one is told, and does not come back."""
         a, b = await linked(start)
@@ -84,6 +109,23 @@ class TestOneLink:
 
         assert await a.next() == ("b", b"true")
         assert tcp(a).links == ("b",)
+
+    async def test_is_not_needed_by_who_takes_a_name_to_be_heard(self, start: Start) -> None:
+        """What comes on a connection that is not taken is not received, though it came before it was refused."""
+        a, b = await start("a", insecure=True), await start("raw", 5, insecure=True)
+        introduce(a, b)
+        await a.reaches(b)
+
+        async with raw(a.member.address) as impostor:
+            impostor.flush()
+            while impostor.session.peer is None:
+                list(impostor.session.receive(await impostor.reader.read(4096)))
+            impostor.say(Kind.FRAME, b"false")
+            await impostor.ended()
+        await b.transport.send("a", b"true")
+
+        assert await a.next() == ("raw", b"true")
+        assert tcp(a).metrics().refused == {"taken": 1}
 
     async def test_is_made_again_when_it_was_cut(self, start: Start) -> None:
         """By whoever has called, however often."""
@@ -181,8 +223,9 @@ class TestASlowPeer:
             middle.open.clear()
 
             with pytest.raises(PeerUnreachable, match="nothing came for"):
-                for _ in range(200):
-                    await a.transport.send("b", bytes(100_000))
+                async with asyncio.timeout(PATIENCE):
+                    for _ in range(200):
+                        await a.transport.send("b", bytes(100_000))
             middle.open.set()
 
             await a.reaches(b)
