@@ -175,7 +175,7 @@ class Connection(asyncio.Protocol):
         self._heard = min(now, self._heard + forgiven)
         if self._begun is not None:
             self._begun += forgiven
-        if self.peer is None or self.refused is not None:
+        if self.peer is None or self.parting:
             return
         if now - self._heard > self._settings.silence:
             self.refuse("silent", f"nothing came for {now - self._heard:.1f} s")
