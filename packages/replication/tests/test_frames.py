@@ -17,6 +17,7 @@ from perdure_replication import (
     Generation,
     Goodbye,
     Hello,
+    Letter,
     Message,
     Obsolete,
     Pull,
@@ -40,6 +41,7 @@ MESSAGES: list[Message] = [
     Unchanged("load", NEW, 4),
     Withheld("load", "version", 4),
     Obsolete(2, NEW, "load"),
+    Letter("post", b"content"),
     Goodbye(),
 ]
 

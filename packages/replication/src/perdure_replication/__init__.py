@@ -1,7 +1,20 @@
 """Replicated state: each node owns its part, and reads that of all others at once."""
 
 from perdure_replication import errors
-from perdure_replication._actions import Action, Answered, Claim, Note, Notify, Persist, Retain, Send, Settled, Wake
+from perdure_replication._actions import (
+    Action,
+    Answered,
+    Claim,
+    Deliver,
+    Note,
+    Notify,
+    Persist,
+    Retain,
+    Send,
+    Settled,
+    Turnout,
+    Wake,
+)
 from perdure_replication._changes import Changes
 from perdure_replication._engine import Engine
 from perdure_replication._envelopes import Change, Freshness, StateObject, StateView
@@ -14,6 +27,7 @@ from perdure_replication._events import (
     Mutate,
     Persisted,
     PersistFailed,
+    Post,
     Query,
     Recalled,
     Received,
@@ -22,6 +36,7 @@ from perdure_replication._events import (
 )
 from perdure_replication._frames import Frame, decode_frame, encode_frame
 from perdure_replication._generation import Generation
+from perdure_replication._line import Line, Listen
 from perdure_replication._member import Joined, Left, Member, MembershipEvent, Unreachable
 from perdure_replication._membership import Membership, Report
 from perdure_replication._memory import MemoryHub
@@ -31,6 +46,7 @@ from perdure_replication._messages import (
     Feed,
     Goodbye,
     Hello,
+    Letter,
     Message,
     Obsolete,
     Pull,
@@ -62,6 +78,7 @@ __all__ = [
     "Changes",
     "Claim",
     "Claimed",
+    "Deliver",
     "Delta",
     "DeltaDistributedState",
     "Digest",
@@ -81,7 +98,10 @@ __all__ = [
     "Joined",
     "Leave",
     "Left",
+    "Letter",
     "Limits",
+    "Line",
+    "Listen",
     "Member",
     "Membership",
     "MembershipEvent",
@@ -101,6 +121,7 @@ __all__ = [
     "PersistFailed",
     "Persisted",
     "Ports",
+    "Post",
     "Pull",
     "Query",
     "Recalled",
@@ -126,6 +147,7 @@ __all__ = [
     "SyncUrgency",
     "Tick",
     "Transport",
+    "Turnout",
     "Unchanged",
     "Unreachable",
     "VersionPolicy",

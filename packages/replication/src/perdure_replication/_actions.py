@@ -8,6 +8,7 @@ import msgspec
 
 from perdure_replication._envelopes import Change, Freshness, StateObject
 from perdure_replication._generation import Generation
+from perdure_replication._member import MembershipEvent
 from perdure_replication._messages import Message, Snapshot
 
 
@@ -73,6 +74,21 @@ class Notify(msgspec.Struct, frozen=True, gc=False):
     change: Change[Any]
 
 
+class Deliver(msgspec.Struct, frozen=True, gc=False):
+    """A letter has come from a member in its present life."""
+
+    peer: str
+    incarnation: int
+    line: str
+    body: bytes
+
+
+class Turnout(msgspec.Struct, frozen=True, gc=False):
+    """A member listens now (`Joined`), or not any more; in a later life it is `Joined` without a word between."""
+
+    event: MembershipEvent
+
+
 class Note(msgspec.Struct, frozen=True, gc=False):
     """Something that belongs in a log."""
 
@@ -82,4 +98,4 @@ class Note(msgspec.Struct, frozen=True, gc=False):
     peer: str = ""
 
 
-Action: TypeAlias = Send | Persist | Claim | Retain | Wake | Settled | Answered | Notify | Note
+Action: TypeAlias = Send | Persist | Claim | Retain | Wake | Settled | Answered | Notify | Deliver | Turnout | Note

@@ -13,6 +13,7 @@ from perdure_replication._agenda import Agenda
 from perdure_replication._entry import Entry
 from perdure_replication._frames import MAX_FRAME_BYTES
 from perdure_replication._generation import Generation
+from perdure_replication._member import Member
 from perdure_replication._messages import Hello, Message, Standings
 from perdure_replication._metrics import Metrics
 from perdure_replication._peers import Peer, Peers
@@ -92,6 +93,16 @@ class Core:
     def members(self) -> tuple[str, ...]:
         """The other nodes that are known, reachable or not."""
         return tuple(peer.name for peer in self._peers)
+
+    @property
+    def audience(self) -> tuple[Member, ...]:
+        """The members that listen."""
+        return tuple(Member(peer.name, peer.incarnation) for peer in self._peers if peer.attends)
+
+    def listens(self, name: str) -> bool:
+        """Tell whether a node is a member that listens."""
+        peer = self._peers.find(name)
+        return peer is not None and peer.attends
 
     @property
     def _is_silent(self) -> bool:

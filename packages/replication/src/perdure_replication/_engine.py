@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from math import inf
 from typing import Any
 
-from perdure_replication._actions import Action, Wake
+from perdure_replication._actions import Action, Deliver, Turnout, Wake
 from perdure_replication._agenda import Task
 from perdure_replication._events import (
     Claimed,
@@ -30,6 +30,7 @@ from perdure_replication._events import (
     Mutate,
     Persisted,
     PersistFailed,
+    Post,
     Query,
     Recalled,
     Received,
@@ -39,13 +40,14 @@ from perdure_replication._events import (
 from perdure_replication._following import Following
 from perdure_replication._frames import Frame, decode_frame
 from perdure_replication._generation import MAX_NUMBER, Generation
-from perdure_replication._member import Joined, Left, Unreachable
+from perdure_replication._member import Joined, Left, Member, Unreachable
 from perdure_replication._messages import (
     Delta,
     Digest,
     Feed,
     Goodbye,
     Hello,
+    Letter,
     Obsolete,
     Pull,
     Snapshot,
@@ -126,6 +128,7 @@ class Engine(Publishing, Following):
         elif peer.reachable and peer.met:
             return
         peer.reachable = True
+        self._turn_out(peer)
         self._say_hello(peer, answer=True)
 
     def _unreachable(self, event: Unreachable) -> None:
@@ -134,6 +137,7 @@ class Engine(Publishing, Following):
         if peer is not None and event.incarnation >= peer.incarnation:
             peer.reachable = False
             self._drop_pulls(peer.name)
+            self._turn_out(peer)
 
     def _left(self, event: Left) -> None:
         self._audiences.clear()
@@ -142,6 +146,8 @@ class Engine(Publishing, Following):
             return  # a late word about an earlier life
         if not self._peers.dismiss(event.name, event.incarnation, self._now):
             self._limit("departed")
+        if peer is not None:
+            self._do(Turnout(Left(peer.name, peer.incarnation)))
         self._drop_pulls(event.name)
         for state in self._shards:
             self._remove(state, event.name)
@@ -214,12 +220,27 @@ class Engine(Publishing, Following):
     def _hello(self, peer: Peer, message: Hello, frame: Frame) -> None:
         self._audiences.clear()
         peer.met, peer.reads = True, message.reads
+        self._turn_out(peer)
         if message.answer:
             self._say_hello(peer, answer=False)
         self._hear(peer, message.standings, frame, pull=False)
         for name, shard in self._shards.items():
             if name in message.reads:
                 self._bring_up(peer, shard, message.holds.get(name))
+
+    def _turn_out(self, peer: Peer) -> None:
+        """Tell whether a member listens, where that has changed: from its hello on, while it can be reached."""
+        attends = peer.reachable and peer.met
+        if attends != peer.attends:
+            peer.attends = attends
+            about = Member(peer.name, peer.incarnation)
+            self._do(Turnout(Joined(about) if attends else Unreachable(about.name, about.incarnation)))
+
+    def _post(self, event: Post) -> None:
+        self._send(event.peers, Letter(event.line, event.body))
+
+    def _letter(self, peer: Peer, message: Letter, frame: Frame) -> None:
+        self._do(Deliver(peer.name, frame.incarnation, message.line, message.body))
 
     def _obsolete(self, peer: Peer, message: Obsolete, frame: Frame) -> None:
         if message.said != self.incarnation:
@@ -258,6 +279,7 @@ class Engine(Publishing, Following):
         Recalled: _recalled,
         Query: Pulling._query,
         Forget: Pulling._forget_query,
+        Post: _post,
         Claimed: Publishing._claimed,
         FenceOff: _fence_off,
         Leave: _leave,
@@ -276,6 +298,7 @@ class Engine(Publishing, Following):
         Unchanged: Following._unchanged,
         Withheld: Following._withheld,
         Obsolete: _obsolete,
+        Letter: _letter,
         Goodbye: _goodbye,
     }
     _TASKS: Mapping[str, Callable[[Engine, Task], None]] = {

@@ -83,6 +83,14 @@ class FenceOff(msgspec.Struct, frozen=True, gc=False):
     reason: str
 
 
+class Post(msgspec.Struct, frozen=True, gc=False):
+    """Send a letter to some members."""
+
+    peers: tuple[str, ...]
+    line: str
+    body: bytes
+
+
 class Leave(msgspec.Struct, frozen=True, gc=False):
     """Say goodbye, and say nothing more."""
 
@@ -102,6 +110,7 @@ Event: TypeAlias = (
     | Forget
     | Claimed
     | FenceOff
+    | Post
     | Leave
     | Tick
     | Joined

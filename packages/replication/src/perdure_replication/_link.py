@@ -20,6 +20,7 @@ class Link:
         self._idle = idle
         self._outbox = Outbox()
         self._task: asyncio.Task[None] | None = None
+        self._taken = asyncio.Event()
 
     @property
     def waiting(self) -> int:
@@ -40,10 +41,26 @@ class Link:
     async def _run(self) -> None:
         try:
             while self._outbox:
-                await self._send(self._outbox.take())
+                outgoing = self._outbox.take()
+                self.wake()
+                await self._send(outgoing)
         finally:
             self._task = None
+            self.wake()
             self._idle()
+
+    def letters(self, line: str) -> int:
+        """Return how many letters of a line wait."""
+        return self._outbox.letters(line)
+
+    async def taken(self) -> None:
+        """Wait until something waits no longer, or `wake`."""
+        await self._taken.wait()
+
+    def wake(self) -> None:
+        """Let all look again who wait in `taken`."""
+        self._taken.set()
+        self._taken.clear()
 
     async def flush(self) -> None:
         """Wait until all is sent."""

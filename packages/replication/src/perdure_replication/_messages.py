@@ -130,4 +130,13 @@ class Goodbye(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=10):
     """I leave."""
 
 
-Message: TypeAlias = Hello | Digest | Snapshot | Delta | Feed | Pull | Unchanged | Withheld | Obsolete | Goodbye
+class Letter(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=11):
+    """Something beside replicated state, for whoever has opened the line of this name."""
+
+    line: Name
+    body: bytes
+
+
+Message: TypeAlias = (
+    Hello | Digest | Snapshot | Delta | Feed | Pull | Unchanged | Withheld | Obsolete | Goodbye | Letter
+)

@@ -13,7 +13,20 @@ from typing import Any, TypeVar, overload
 
 from perdure import Clock, SystemClock
 from perdure.errors import OutcomeUnknown
-from perdure_replication._actions import Action, Answered, Claim, Note, Notify, Persist, Retain, Send, Settled, Wake
+from perdure_replication._actions import (
+    Action,
+    Answered,
+    Claim,
+    Deliver,
+    Note,
+    Notify,
+    Persist,
+    Retain,
+    Send,
+    Settled,
+    Turnout,
+    Wake,
+)
 from perdure_replication._changes import Changes
 from perdure_replication._engine import Engine
 from perdure_replication._envelopes import Freshness, StateObject
@@ -34,9 +47,10 @@ from perdure_replication._events import (
 )
 from perdure_replication._frames import Frame, encode_frame
 from perdure_replication._generation import Generation
+from perdure_replication._line import Line, Listen
 from perdure_replication._link import Link
 from perdure_replication._member import Joined, Left, Member, MembershipEvent
-from perdure_replication._membership import Membership
+from perdure_replication._membership import Membership, Report
 from perdure_replication._messages import MAX_NAME, MAX_STATES, Snapshot
 from perdure_replication._metrics import Health, Metrics
 from perdure_replication._outbox import Outgoing
@@ -101,6 +115,7 @@ class Node:
         self._mutations: dict[int, asyncio.Future[Generation]] = {}
         self._queries: dict[int, asyncio.Future[Freshness]] = {}
         self._followers: dict[str, set[Changes[Any]]] = {}
+        self._lines: dict[str, Line] = {}
         self._links: dict[str, Link] = {}
         self._retained: dict[str, Link] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -245,6 +260,23 @@ class Node:
             raise UnknownState(self.name, state.name, tuple(self._states))
         return Replica(self, self.engine.shard(state.name).name)
 
+    def line(self, name: str, receive: Listen, report: Report = lambda _: None) -> Line:
+        """Open a line: send letters to other nodes that have opened one of this name, and receive theirs.
+
+        `receive` takes the peer, its incarnation and the letter. `report` takes who listens from now on, those that do
+        already at once, and who does not any more. Both are called in the event loop and return at once. Letters of a
+        line that nobody has opened are dropped and counted. Raises `InvalidNode` for a second line of one name, and
+        `NodeClosed`.
+        """
+        if self.engine.left:
+            raise NodeClosed(self.name)
+        if not 1 <= len(name) <= MAX_NAME or name in self._lines:
+            raise InvalidNode(self.name, f"{name[:40]!r} is no name for a line, or there is one already")
+        line = self._lines[name] = Line(self, name, receive, report)
+        for member in self.engine.audience:
+            report(Joined(member))
+        return line
+
     @property
     def engine(self) -> Engine:
         """The engine of this life. Raises `NodeClosed` before it is opened."""
@@ -340,6 +372,10 @@ class Node:
                 for follower in self._followers.get(change.state, ()):
                     follower.put(change)
                 _log.debug("%s: %s of %s is at %s", self.name, change.state, change.node, change.generation)
+            case Deliver(peer, incarnation, name, body):
+                self._deliver(peer, incarnation, name, body)
+            case Turnout(event):
+                self._turn_out(event)
             case Settled(token, result):
                 self._settle(self._mutations, token, result)
             case Answered(token, freshness):
@@ -365,6 +401,20 @@ class Node:
             if link is None:
                 link = self._links[peer] = Link(self._sender(peer), lambda peer=peer: self._let_go(peer))  # type: ignore[misc]
             link.put(outgoing)
+
+    def _deliver(self, peer: str, incarnation: int, name: str, body: bytes) -> None:
+        line = self._lines.get(name)
+        if line is None:
+            limited = self.engine.metrics.limited
+            limited["lines"] = limited.get("lines", 0) + 1
+        else:
+            line.receive(peer, incarnation, body)
+
+    def _turn_out(self, event: MembershipEvent) -> None:
+        for line in list(self._lines.values()):
+            line.report(event)
+        if not isinstance(event, Joined) and event.name in self._links:
+            self._links[event.name].wake()
 
     def _let_go(self, peer: str) -> None:
         """Keep links only while they have something to send: there is no end to names."""

@@ -2,7 +2,8 @@
 
 A message takes the place of an older one of its kind and state. Deltas are joined while they follow each other; where
 they do not, the newest alone is kept, and the peer, seeing the gap, pulls once. What answered a pull hands its token to
-what takes its place, which is newer and so an answer as well.
+what takes its place, which is newer and so an answer as well. Letters alone wait one behind the other: whoever puts
+them bounds them.
 """
 
 from __future__ import annotations
@@ -11,7 +12,18 @@ from typing import NamedTuple, TypeAlias
 
 import msgspec
 
-from perdure_replication._messages import MAX_DELTAS, Delta, Feed, Hello, Message, Pull, Snapshot, Unchanged, Withheld
+from perdure_replication._messages import (
+    MAX_DELTAS,
+    Delta,
+    Feed,
+    Hello,
+    Letter,
+    Message,
+    Pull,
+    Snapshot,
+    Unchanged,
+    Withheld,
+)
 
 _Slot: TypeAlias = tuple[str, ...]
 
@@ -47,15 +59,25 @@ class Outbox:
         if waiting is None:
             self._slots[slot] = [outgoing]
             return
+        if isinstance(outgoing.message, Letter):
+            waiting.append(outgoing)
+            return
         self.replaced += 1
         self._slots[slot] = _joined(waiting, outgoing)
 
     def take(self) -> Outgoing:
-        """Return the first message, which waits no longer."""
+        """Return the first message, which waits no longer. Of several letters of a line the rest waits its turn."""
         slot, waiting = next(iter(self._slots.items()))
-        if len(waiting) == 1:
+        taken = waiting.pop(0)
+        if not waiting:
             del self._slots[slot]
-        return waiting.pop(0)
+        elif isinstance(taken.message, Letter):
+            self._slots[slot] = self._slots.pop(slot)
+        return taken
+
+    def letters(self, line: str) -> int:
+        """Return how many letters of a line wait."""
+        return len(self._slots.get(("Letter", line), ()))
 
     def clear(self) -> None:
         self._slots.clear()
@@ -66,6 +88,8 @@ def _slot_of(message: Message) -> _Slot:
         return ("value", message.state)
     if isinstance(message, Pull | Unchanged | Withheld):
         return (type(message).__name__, message.state)
+    if isinstance(message, Letter):
+        return ("Letter", message.line)
     return (type(message).__name__,)
 
 

@@ -12,6 +12,7 @@ class Peer:
     """One other node."""
 
     __slots__ = (
+        "attends",
         "brought",
         "incarnation",
         "least",
@@ -37,6 +38,8 @@ class Peer:
 
     def forget_hello(self) -> None:
         """Know nothing of what this life has said."""
+        self.attends = False
+        """Whether it listens, as far as was told."""
         self.met = False
         """Whether this life has said hello: before, it would not listen."""
         self.reads: dict[str, tuple[int, ...]] = {}

@@ -26,6 +26,10 @@ class Limits(msgspec.Struct, frozen=True):
     """Mutations of one state that wait for the store."""
     queries: int = 1000
     """Queries that wait for answers."""
+    letters: int = 64
+    """Letters of one line that wait for one peer."""
+    letter_bytes: int = 1024 * 1024
+    """The size of a letter."""
     incarnation_lead: int = 100 * 366 * 86_400_000
     """How much greater than its own incarnation a node takes one at the word of a peer."""
 

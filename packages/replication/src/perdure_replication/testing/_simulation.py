@@ -13,7 +13,19 @@ from itertools import count
 from random import Random
 from typing import Any
 
-from perdure_replication._actions import Action, Answered, Claim, Note, Notify, Persist, Send, Settled, Wake
+from perdure_replication._actions import (
+    Action,
+    Answered,
+    Claim,
+    Deliver,
+    Note,
+    Notify,
+    Persist,
+    Send,
+    Settled,
+    Turnout,
+    Wake,
+)
 from perdure_replication._engine import Engine
 from perdure_replication._envelopes import Change, Freshness, StateObject
 from perdure_replication._events import Claimed, Event, Leave, Mutate, Persisted, PersistFailed, Query, Received, Start
@@ -61,6 +73,8 @@ class SimulatedNode:
         self.answers: dict[int, Freshness] = {}
         self.changes: list[Change[Any]] = []
         self.notes: list[Note] = []
+        self.letters: list[Deliver] = []
+        self.turnout: list[MembershipEvent] = []
         self.sent: list[tuple[tuple[str, ...], Message]] = []
         """What it sent, to whom, in this life."""
         self.save_delay = 0.002
@@ -158,6 +172,10 @@ class SimulatedNode:
                 self.answers[token] = freshness
             case Notify(change):
                 self.changes.append(change)
+            case Deliver():
+                self.letters.append(action)
+            case Turnout(event):
+                self.turnout.append(event)
             case Note():
                 self.notes.append(action)
 
