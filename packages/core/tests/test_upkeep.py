@@ -27,11 +27,11 @@ from perdure.abc import MAX_KEY, Backend, Delete, DeleteRange, Purge, Put, PutSt
 from perdure.errors import ChainBroken, CorruptionError, KeyMissing, PlaintextRefused, SubjectForgotten, TailCut
 from perdure.memory import MemoryBackend
 from perdure.security import Anchor
-from perdure.snapshots import CollectionSnapshots, open_archive, open_snapshots
+from perdure.snapshots import ChunkArchive, CollectionSnapshots, open_archive, open_snapshots
 from perdure.upkeep import forget, reseal, take_anchor, verify
 from perdure_testkit import FaultyBackend, VirtualClock
 
-from .turning import turns
+from .turning import soon, turns
 
 ONE, TWO = bytes(range(32)), bytes(range(1, 33))
 
@@ -125,6 +125,18 @@ async def write(store: Backend, *writes: Any) -> None:
     assert await store.commit([WriteGroup(writes)]) == [None]
 
 
+async def move_to_archive(store: Backend, log: dict[int, bytes], start: int, stop: int) -> None:
+    """Archive some events of a diary, as compaction does."""
+    if start < stop:
+        puts = [Put("archive", "Diary/a", number, log[number]) for number in range(start, stop)]
+        await write(store, *puts, DeleteRange("events", "Diary/a", start, stop))
+
+
+def hold_events(store: FaultyBackend, start: int) -> asyncio.Event:
+    """Hold up who reads the log from a number on, until the event is set."""
+    return store.hold("page", when=lambda collection, _, first, *__: (collection, first) == ("events", start))
+
+
 class TestVerify:
     @pytest.mark.parametrize("options", [{}, {"chain": True}, {"hide_names": True}])
     async def test_a_whole_store_is_whole(self, store: Backend, options: dict[str, Any]) -> None:
@@ -194,6 +206,66 @@ class TestVerify:
         [problem] = (await verify(store, old(chain=True))).problems
 
         assert "sequence number 3: the event is missing" in str(problem)
+
+    async def test_what_is_compacted_between_two_pages_is_no_gap(self, store: FaultyBackend) -> None:
+        """A writer may go on meanwhile: the event before the next page is not there any more either."""
+        await tell(store, old(chain=True), *map(str, range(600)), types=(Diary,))
+        release = hold_events(store, 513)
+
+        verifying = soon(verify(store, old(chain=True)))
+        await turns(50)
+        await write(store.inner, DeleteRange("events", "Diary/a", 1, 551))
+        release.set()
+
+        result = await verifying
+        assert (result.problems, result.events) == ([], 512 + 50)
+
+    async def test_an_event_that_is_missing_between_two_pages_is_found(self, store: Backend) -> None:
+        await tell(store, old(), *map(str, range(600)), types=(Diary,))
+        await write(store, Delete("events", "Diary/a", 513))
+
+        [problem] = (await verify(store, old())).problems
+
+        assert problem.sequence_number == 513
+
+    @pytest.mark.parametrize("archived", [0, 4])
+    async def test_what_is_archived_meanwhile_is_looked_through_too(self, store: FaultyBackend, archived: int) -> None:
+        """Whether something was archived before or not."""
+        await tell(store, old(chain=True), *map(str, range(12)), types=(Diary,))
+        log = await entries(store, "events", "Diary/a")
+        await move_to_archive(store, log, 1, archived + 1)
+        release = hold_events(store, archived + 1)
+
+        verifying = soon(verify(store, old(chain=True)))
+        await turns(50)
+        await move_to_archive(store.inner, log, archived + 1, 10)
+        release.set()
+
+        result = await verifying
+        assert (result.problems, result.events, result.chained) == ([], 12, 12)
+
+    async def test_what_is_missing_at_the_end_of_the_archive_is_found(self, store: Backend) -> None:
+        """Though the event before it is not in the log any more."""
+        await tell(store, old(), *map(str, range(12)), types=(Diary,))
+        await move_to_archive(store, await entries(store, "events", "Diary/a"), 1, 10)
+        await write(store, DeleteRange("archive", "Diary/a", 5, 10))
+
+        [problem] = (await verify(store, old())).problems
+
+        assert (problem.sequence_number, problem.reason) == (5, "the event is missing; the next one is 10")
+
+    async def test_a_damaged_archive_is_a_problem_and_the_log_is_verified(self, store: Backend) -> None:
+        inner = MemoryBackend()
+        archive = ChunkArchive(CollectionSnapshots(inner))
+        await tell(store, old(), *"1234567890", types=(Archived,), archive=archive)
+        number = max(await entries(inner, "snapshots", "Archived/a"))
+        await write(inner, Put("snapshots", "Archived/a", number, b"?"))
+
+        result = await verify(store, old(), archive=archive)
+
+        [problem] = result.problems
+        assert "the archived events up to here are damaged" in problem.reason
+        assert result.events == 10 - number
 
     async def test_records_of_a_forgotten_subject_are_counted_and_no_problem(self, store: Backend) -> None:
         await tell(store, old(), "one", types=(Person, Diary))

@@ -7,7 +7,7 @@ knows. What was archived is taken for the beginning of its log.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import Callable, Iterable
 from contextlib import aclosing
 from typing import Any
 
@@ -143,26 +143,49 @@ class _Verifier:
         """Look through an archive and its log, as one."""
         self.result.logs += 1
         log = _Log(name, self)
-        async with aclosing(self._archive_and_log(name)) as read:
+        await self._archived(log, MAX_KEY + 1)
+        is_first = True
+        async with aclosing(pages(self._backend, EVENTS, name, log.last + 1, MAX_KEY + 1)) as read:
             async for entries in read:
-                await self._vault.look_up(entry.value for entry in entries)
-                for entry in entries:
-                    self.result.events += 1
-                    log.follow(*entry)
-                    self._open(EVENTS, name, *entry)
-                self._progress(self.result)
+                if entries and entries[0].key > log.last + 1:
+                    await self._pass_over(log, entries[0].key, began=not is_first)
+                await self._follow(log, entries)
+                is_first = False
         log.end()
 
-    async def _archive_and_log(self, name: str) -> AsyncGenerator[list[Entry], None]:
-        """Yield all events of an id, each once: what was archived may not be removed from the log yet."""
-        last = 0
-        async with aclosing(self._archive.pages(name)) as archived:
-            async for entries in archived:
-                last = entries[-1].key if entries else last
-                yield entries
-        async with aclosing(pages(self._backend, EVENTS, name, last + 1, MAX_KEY + 1)) as read:
-            async for entries in read:
-                yield entries
+    async def _archived(self, log: _Log, stop: int) -> None:
+        """Go on with what the archive has below a number. What of it is in the log still is not looked at again."""
+        if log.has_archive:
+            try:
+                async with aclosing(self._archive.pages(log.name, log.last + 1, stop)) as archived:
+                    async for entries in archived:
+                        await self._follow(log, entries)
+            except CorruptionError as damaged:
+                self.report(damaged)
+                log.has_archive = False
+                log.begin_anew()
+
+    async def _pass_over(self, log: _Log, number: int, *, began: bool) -> None:
+        """Go on to a page that begins later than the last one ended.
+
+        A writer may have compacted since: then what is between is in the archive, or the events before are gone too.
+        """
+        await self._archived(log, number)
+        if began and 0 < log.last < number - 1 and not await self._is_stored(log.name, log.last):
+            log.begin_anew()
+
+    async def _is_stored(self, name: str, number: int) -> bool:
+        page = await self._backend.page(EVENTS, name, number, number + 1, limit=1, max_bytes=1)
+        return bool(page.entries)
+
+    async def _follow(self, log: _Log, entries: list[Entry]) -> None:
+        """Look at a page of events."""
+        await self._vault.look_up(entry.value for entry in entries)
+        for entry in entries:
+            self.result.events += 1
+            log.follow(*entry)
+            self._open(EVENTS, log.name, *entry)
+        self._progress(self.result)
 
     async def _state(self, name: str) -> None:
         _, record = await self._backend.read_state(STATES, name)
@@ -224,45 +247,53 @@ class _Log:
     """What is known of a log while it is read."""
 
     def __init__(self, name: str, verifier: _Verifier) -> None:
-        self._name = name
+        self.name = name
+        self.last = 0
+        """The number of the last event, 0 where the next one may have any."""
+        self.has_archive = True
+        """False once the archive of this log was found to be damaged."""
         self._verifier = verifier
         self._anchored = verifier.heads.get(name)
-        self._last = 0
         self._link: bytes | None = None
         self._is_chained = False
 
     def follow(self, number: int, record: bytes) -> None:
         """Go on with the next record."""
-        if self._last and number != self._last + 1:
-            self._report(CorruptionError(self._name, self._last + 1, f"the event is missing; the next one is {number}"))
+        if self.last and number != self.last + 1:
+            self._report(CorruptionError(self.name, self.last + 1, f"the event is missing; the next one is {number}"))
             self._link = None
-        self._last = number
+        self.last = number
         try:
             self._check_chain(number, record)
         except CorruptionError as error:
             self._link = None
             self._report(error)
 
+    def begin_anew(self) -> None:
+        """Take the next record as the first of what is there, for those before are gone, or cannot be read."""
+        self.last = 0
+        self._link = None
+
     def end(self) -> None:
         """Hold the log to its anchor, now that it was read."""
-        if self._anchored is not None and self._last < self._anchored.sequence_number:
-            self._report(TailCut(self._name, self._last, self._anchored.sequence_number))
+        if self._anchored is not None and self.last < self._anchored.sequence_number:
+            self._report(TailCut(self.name, self.last, self._anchored.sequence_number))
 
     def _check_chain(self, number: int, record: bytes) -> None:
-        previous = previous_of(self._name, number, record)
-        link = link_of(EVENTS, self._name, number, record)
+        previous = previous_of(self.name, number, record)
+        link = link_of(EVENTS, self.name, number, record)
         before, self._link = self._link if number > 1 else ORIGIN, link
         if previous is None:
             if self._is_chained:
-                raise ChainBroken(self._name, number, "the chain ends: this record is in none, and those before are")
+                raise ChainBroken(self.name, number, "the chain ends: this record is in none, and those before are")
         elif before is not None and previous != before:
             self._is_chained = True
-            raise ChainBroken(self._name, number, "the record before is not the one that this one was chained to")
+            raise ChainBroken(self.name, number, "the record before is not the one that this one was chained to")
         else:
             self._is_chained = True
             self._verifier.result.chained += 1
         if self._anchored is not None and self._anchored.sequence_number == number and self._anchored.link != link:
-            raise ChainBroken(self._name, number, "an anchor knows another record here, or another past of it")
+            raise ChainBroken(self.name, number, "an anchor knows another record here, or another past of it")
 
     def _report(self, error: CorruptionError) -> None:
         self._verifier.report(error)
