@@ -23,10 +23,11 @@ from perdure import (
     every_n_events,
     replay,
 )
-from perdure.abc import MAX_KEY, Backend, Delete, DeleteRange, Purge, Put, PutState, WriteGroup
+from perdure.abc import MAX_KEY, Backend, Delete, DeleteRange, Entry, Purge, Put, PutState, WriteGroup
 from perdure.errors import ChainBroken, CorruptionError, KeyMissing, PlaintextRefused, SubjectForgotten, TailCut
 from perdure.memory import MemoryBackend
-from perdure.security import Anchor
+from perdure.security import Anchor, Seal
+from perdure.security._layout import plain_record
 from perdure.snapshots import ChunkArchive, CollectionSnapshots, open_archive, open_snapshots
 from perdure.upkeep import forget, reseal, take_anchor, verify
 from perdure_testkit import FaultyBackend, VirtualClock
@@ -495,6 +496,42 @@ class TestReseal:
         await sweep
 
         assert list(await entries(store, "events", "Diary/a")) == [8, 9, 10]
+
+    @pytest.mark.parametrize("elsewhere", [False, True])
+    async def test_what_is_archived_behind_the_sweep_is_sealed_too(self, store: FaultyBackend, elsewhere: bool) -> None:
+        """By a writer that has read it before."""
+        inner = FaultyBackend(MemoryBackend())
+        archive = ChunkArchive(CollectionSnapshots(inner)) if elsewhere else None
+        async with ActorSystem(store=store, sealing=old(), archive=archive) as system:
+            for key in ("a", "b"):
+                for text in "123456789":
+                    await system.ref(Archived, key).ask(Say(text))
+        late = (await entries(store, "events", "Archived/a")).items()
+        where, collection = (inner, "snapshots") if elsewhere else (store, "archive")
+        release = where.hold("page", when=lambda found, name, *_: (found, name) == (collection, "Archived/b"))
+
+        sweep = soon(reseal(store, both(), archive=archive))
+        await turns(200)
+        if archive is None:
+            await write(store, *(Put("archive", "Archived/a", *entry) for entry in late))
+        else:
+            await archive.add("Archived/a", [Entry(*entry) for entry in late])
+        release.set()
+        await sweep
+
+        assert (await verify(store, new(), archive=archive)).problems == []
+
+    async def test_one_that_goes_on_in_the_archive_looks_through_all_of_it(self, store: Backend) -> None:
+        """For what was passed before it was stopped may have been added to since."""
+        await tell(store, old(), *"123456789", types=(Archived,))
+        position = msgspec.msgpack.encode((both().active.start, "archive", "Archived/z"))
+        sealed = Seal(both(), "sealing", "sweep").seal(0, plain_record(position))
+        await write(store, PutState("sealing", "sweep", sealed))
+
+        await reseal(store, both())
+
+        assert {record[4] for record in (await entries(store, "archive", "Archived/a")).values()} == {2}
+        assert {record[4] for record in (await entries(store, "events", "Archived/a")).values()} == {1}
 
     async def test_a_missing_key_is_named_and_nothing_is_lost(self, store: Backend) -> None:
         """It stops at the record (ATS-99)."""

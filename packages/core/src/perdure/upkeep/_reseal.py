@@ -3,16 +3,20 @@
 A sweep goes through the store in a fixed order, and remembers in it how far it has come: so it can be killed at any
 moment, and goes on with the next call. It writes with `Replace`, which changes a record where it stands: never one that
 was removed meanwhile, and nothing in the order of the feeds. A record is the same before and after to all who read it,
-so writers, readers and other sweeps may be at work at the same time. Once every process seals with the active key, a
-sweep that has ended leaves nothing of the others behind.
+so writers, readers and other sweeps may be at work at the same time.
+
+Once every process seals with the active key, nothing new is sealed with another, and what there was a sweep has passed.
+Archiving alone copies bytes as they are: a writer may have read events before the sweep came to them, and add them to
+the archive behind it. So the archive comes last, and is looked through until there is nothing left to do. What a writer
+still holds in its hands then, and adds later, is for `verify` with the new key alone to find.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import msgspec
 
@@ -41,8 +45,8 @@ class Resealing(msgspec.Struct, kw_only=True):
     """How far a sweep has come."""
 
     stage: str = "keys"
-    """What is looked through: first the "keys", then "events", "archive", "snapshots", "durable", "states", and, where
-    they are elsewhere, "snapshots elsewhere" and "archive elsewhere"."""
+    """What is looked through: first the "keys", then "events", "snapshots", "durable", "states", "snapshots elsewhere",
+    and, until a pass finds nothing, "archive" and "archive elsewhere"."""
     name: str = ""
     """The stored name of the log that was last looked through."""
     records: int = 0
@@ -51,6 +55,16 @@ class Resealing(msgspec.Struct, kw_only=True):
     """Records that were sealed anew in this call."""
     forgotten: int = 0
     """Records of forgotten subjects, which nobody can seal again."""
+
+
+class _Stage(NamedTuple):
+    """Something to be looked through, for each stored name of a collection."""
+
+    name: str
+    collection: str
+    sweep: Callable[[str], Awaitable[None]]
+    repeats: bool = False
+    """True if others may put there what was passed already, so that it ends with a pass that finds nothing."""
 
 
 class _Position(msgspec.Struct, frozen=True, array_like=True):
@@ -74,7 +88,9 @@ async def reseal(
 
     Name the `actor_types` that have a sealing of their own, or subjects: what of a subject was stored before it had a
     key is sealed with that now. `snapshots` and `archive` are those of the system, where they are elsewhere. Each
-    process that writes has to have the active key first: call `Keyring.reload` and wait.
+    process that writes has to have the active key first: call `Keyring.reload` and wait. Before an old key is
+    destroyed, `verify` with a keyring that does not have it: a writer that was archiving may have added old records
+    behind the sweep, and another one finds them.
 
     At most `records_per_second` are looked at. `progress` is told after each log. When it is cancelled or killed, the
     next call goes on; what was sealed with the new key stays so. A second call seals nothing.
@@ -136,28 +152,40 @@ class _Sweep:
     async def run(self, snapshots: SnapshotStore | None, archive: Archive | None) -> None:
         begin = await self._position()
         self.result.resealed += await self._vault.renew()
-        stages: list[tuple[str, str, Callable[[str], Any]]] = [
-            ("events", EVENTS, lambda name: self._collection(EVENTS, EVENTS, name)),
-            ("archive", ARCHIVE, lambda name: self._collection(ARCHIVE, EVENTS, name)),
-            ("snapshots", SNAPSHOTS, lambda name: self._collection(SNAPSHOTS, SNAPSHOTS, name)),
-            ("durable", DURABLE, lambda name: self._collection(DURABLE, DURABLE, name)),
-            ("states", EVENTS, self._state),
-        ]
-        if snapshots is not None:
-            stages.append(("snapshots elsewhere", EVENTS, lambda name: self._snapshots(snapshots, name)))
-        if archive is not None:
-            stages.append(("archive elsewhere", EVENTS, lambda name: self._archive(archive, name)))
-        names = [stage for stage, _, _ in stages]
+        stages = self._stages(snapshots, archive)
+        names = [stage.name for stage in stages]
         skip = names.index(begin.stage) if begin is not None and begin.stage in names else 0
-        for index, (stage, collection, sweep) in enumerate(stages[skip:]):
-            await self._stage(stage, collection, begin.name if begin is not None and index == 0 else "", sweep)
+        for index, stage in enumerate(stages[skip:]):
+            await self._stage(stage, begin.name if begin is not None and index == 0 else "")
         await self._backend.commit([WriteGroup((PurgeState(_STATE, _PREFIX),))])
 
-    async def _stage(self, stage: str, collection: str, after: str, sweep: Callable[[str], Any]) -> None:
-        self.result.stage = stage
-        async with aclosing(stored_names(self._backend, collection, after)) as names:
+    def _stages(self, snapshots: SnapshotStore | None, archive: Archive | None) -> list[_Stage]:
+        """Return what there is to be looked through, in order."""
+        stages = [
+            _Stage("events", EVENTS, lambda name: self._collection(EVENTS, EVENTS, name)),
+            _Stage("snapshots", SNAPSHOTS, lambda name: self._collection(SNAPSHOTS, SNAPSHOTS, name)),
+            _Stage("durable", DURABLE, lambda name: self._collection(DURABLE, DURABLE, name)),
+            _Stage("states", EVENTS, self._state),
+        ]
+        if snapshots is not None:
+            stages.append(_Stage("snapshots elsewhere", EVENTS, lambda name: self._snapshots(snapshots, name)))
+        stages.append(_Stage("archive", ARCHIVE, lambda name: self._collection(ARCHIVE, EVENTS, name), repeats=True))
+        if archive is not None:
+            stages.append(_Stage("archive elsewhere", EVENTS, lambda name: self._archive(archive, name), repeats=True))
+        return stages
+
+    async def _stage(self, stage: _Stage, after: str) -> None:
+        self.result.stage = stage.name
+        before = self.result.resealed
+        await self._pass(stage, after)
+        while stage.repeats and (after or self.result.resealed > before):
+            before, after = self.result.resealed, ""
+            await self._pass(stage, after)
+
+    async def _pass(self, stage: _Stage, after: str) -> None:
+        async with aclosing(stored_names(self._backend, stage.collection, after)) as names:
             async for name in names:
-                await sweep(name)
+                await stage.sweep(name)
                 await self._done(name)
 
     async def _done(self, name: str) -> None:
