@@ -106,7 +106,7 @@ class TestForgetting:
         async with opened(store) as system:
             await system.ref(Letter, "bob-1").ask(Say("dear"))
             vault = system._stores.vault  # type: ignore[union-attr]
-            secret = await vault.subject("bob", "Letter/bob-1")
+            secret = await vault.subject(vault.handle("bob"), "Letter/bob-1")
             [record] = (await store.page("events", "Letter/bob-1", 1, 2, limit=1, max_bytes=1)).entries
             seal = vault.seal("events", "Letter/bob-1", vault.sealing)  # type: ignore[arg-type]
             await system.forget("bob")

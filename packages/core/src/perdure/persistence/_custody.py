@@ -18,11 +18,12 @@ class Custody:
     The seal is that of its log, or of its durable state. `link` is that of the last event, if events are chained.
     """
 
-    __slots__ = ("_subject", "_vault", "hidden_id", "link", "name", "seal")
+    __slots__ = ("_handle", "_vault", "hidden_id", "link", "name", "seal")
 
-    def __init__(self, vault: Vault, seal: Seal, name: str, persistence_id: str, subject: str | None) -> None:
+    def __init__(self, vault: Vault, seal: Seal, name: str, persistence_id: str, handle: bytes | None) -> None:
+        """Keep with the key of the subject of a handle, where there is one."""
         self._vault = vault
-        self._subject = subject
+        self._handle = handle
         self.seal = seal
         self.name = name
         self.hidden_id = persistence_id if vault.hides_names else None
@@ -32,24 +33,29 @@ class Custody:
     @property
     def is_stale(self) -> bool:
         """True if the subject was forgotten, or may have been since it was looked up."""
-        return self._subject is not None and not self._vault.may_be_read(self._subject)
+        return self._handle is not None and not self._vault.may_be_read(self._handle)
 
     @property
     def has_subject(self) -> bool:
-        return self._subject is not None
+        return self._handle is not None
+
+    @property
+    def is_prepared(self) -> bool:
+        """True if the key with which to seal is at hand."""
+        return self._handle is None or (self.seal.has_subject and self._vault.may_be_read(self._handle))
 
     async def unlock(self) -> None:
         """Have the key of the subject at hand, if it has one. Raises `SubjectForgotten`, `StoreError`."""
-        if self._subject is not None:
-            self.seal = self.seal.of_subject(await self._vault.subject(self._subject, self.name))
+        if self._handle is not None:
+            self.seal = self.seal.of_subject(await self._vault.subject(self._handle, self.name))
 
     async def prepare(self) -> None:
         """Have the key with which to seal at hand: that of a subject is made when it is first needed.
 
         Raises `SubjectForgotten`, `StoreError`.
         """
-        if self._subject is not None:
-            self.seal = self.seal.of_subject(await self._vault.subject_made(self._subject, self.name))
+        if self._handle is not None:
+            self.seal = self.seal.of_subject(await self._vault.subject_made(self._handle, self.name))
 
     def seal_events(self, after: int, records: Sequence[bytes]) -> tuple[list[bytes], bytes]:
         """Return records sealed for the numbers behind `after`, and the link of the last."""
@@ -96,7 +102,8 @@ def custody_of(vault: Vault, actor_type: type[Any], collection: str, persistence
     if subject is not None and sealing is not vault.sealing:
         raise SealedStore(f"{actor_type.__name__} has subjects, and the system's sealing alone keeps keys of subjects")
     name = vault.stored_name(persistence_id)
-    return Custody(vault, vault.seal(collection, name, sealing), name, persistence_id, subject)
+    handle = None if subject is None else vault.handle(subject)
+    return Custody(vault, vault.seal(collection, name, sealing), name, persistence_id, handle)
 
 
 def own_sealing(vault: Vault, actor_type: type[Any]) -> Sealing | None:

@@ -82,7 +82,7 @@ class Head(ABC):
 
     async def _prepare_to_seal(self) -> None:
         """Have the key at hand with which the next record is sealed."""
-        if self.custody is not None and self.custody.has_subject:
+        if self.custody is not None and not self.custody.is_prepared:
             with self:
                 await self.custody.prepare()
             self._check_free()

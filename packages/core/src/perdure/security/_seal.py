@@ -91,6 +91,11 @@ class Seal:
         return None if anchor is None else anchor.heads.get(self._name)
 
     @property
+    def has_subject(self) -> bool:
+        """True if it seals with the key of a subject."""
+        return self._subject is not None
+
+    @property
     def is_chained(self) -> bool:
         """True if each record carries the link of the one before."""
         return self._sealing.chain

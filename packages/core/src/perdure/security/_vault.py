@@ -89,27 +89,28 @@ class Vault:
             renewed += await self._subjects.renew(handle)
         return renewed
 
-    def may_be_read(self, subject: str) -> bool:
+    def may_be_read(self, handle: bytes) -> bool:
         """Tell whether a subject is known not to be forgotten, as of the last minute."""
-        return self._subject_keys().may_be_read(self._handle(subject))
+        return self._subject_keys().may_be_read(handle)
 
-    async def subject(self, subject: str, name: str) -> Secret | None:
+    async def subject(self, handle: bytes, name: str) -> Secret | None:
         """Return the secret of a subject, None if it has no key yet. Raises `SubjectForgotten`, `StoreError`."""
-        return await self._subject_keys().of(self._handle(subject), name)
+        return await self._subject_keys().of(handle, name)
 
-    async def subject_made(self, subject: str, name: str) -> Secret:
+    async def subject_made(self, handle: bytes, name: str) -> Secret:
         """Return the secret of a subject, and make it if it has none. Raises `SubjectForgotten`, `StoreError`."""
-        return await self._subject_keys().made(self._handle(subject), name)
+        return await self._subject_keys().made(handle, name)
 
     async def forget(self, subject: str) -> bool:
         """Destroy the key of a subject durably; return whether it had one. Raises `StoreError`, `SealedStore`."""
-        return await self._subject_keys().forget(self._handle(subject))
+        return await self._subject_keys().forget(self.handle(subject))
+
+    def handle(self, subject: str) -> bytes:
+        """Return what stands for a subject in the records of this store."""
+        assert self._names is not None, "the vault was opened"
+        return self._names.handle(subject)
 
     def _subject_keys(self) -> SubjectKeys:
         if self._subjects is None:
             raise SealedStore("subjects need keys: give the system sealing=…")
         return self._subjects
-
-    def _handle(self, subject: str) -> bytes:
-        assert self._names is not None, "the vault was opened"
-        return self._names.handle(subject)
