@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -23,6 +24,8 @@ from perdure.errors import (
 from perdure.memory import MemoryBackend
 from perdure.security._layout import plain_record
 from perdure.upkeep import reseal
+
+from .turning import soon
 
 KEY = bytes(range(32))
 
@@ -100,6 +103,27 @@ class TestForgetting:
             for message in (Read(), Say("more"), Read()):
                 with pytest.raises(SubjectForgotten):
                     await letter.ask(message)
+
+    async def test_ends_what_is_handled_just_then(self, store: Backend) -> None:
+        """Nothing more is stored of a subject that was forgotten between two events of one message."""
+        stored, forgotten = asyncio.Event(), asyncio.Event()
+
+        class Long(Letter):
+            async def handle(self, message: Any, context: Any) -> Any:
+                await self.persist(Said("first"))
+                stored.set()
+                await forgotten.wait()
+                await self.persist(Said("second"))
+
+        async with opened(store) as system:
+            asked = soon(system.ref(Long, "bob-1").ask(Say("dear")))
+            await stored.wait()
+            await system.forget("bob")
+            forgotten.set()
+
+            with pytest.raises(SubjectForgotten):
+                await asked
+        assert await store.last("events", "Long/bob-1") == 1
 
     async def test_leaves_no_cipher_that_opens(self, store: Backend) -> None:
         """Nor does a snapshot that is sealed just then bring it back."""
