@@ -132,7 +132,7 @@ class Replicated(Wire):
 
     async def tell(self, stamp: Stamp) -> None:
         await self._replica.mutate(lambda _: stamp)
-        await asyncio.sleep(0)  # without a store nothing is awaited, and nothing would leave
+        await asyncio.sleep(0)  # else up to 64 are made in one turn, and the last of them is sent
 
 
 class Streams(Wire):

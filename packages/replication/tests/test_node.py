@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -31,6 +33,7 @@ from perdure_replication.errors import (
     NodeClosed,
     NodeTaken,
     StalePeers,
+    TooManyMutations,
     UnknownState,
 )
 from perdure_replication.testing import (
@@ -46,6 +49,25 @@ from perdure_replication.testing import (
 
 def counting(value: Value) -> Value:
     return Value(value.counter + 1)
+
+
+def dawdling(value: Value) -> Value:
+    end = monotonic() + 0.006
+    while monotonic() < end:
+        pass
+    return value
+
+
+async def turn_after_turn(turns: list[int]) -> None:
+    """Note each turn of the event loop."""
+    while True:
+        turns.append(len(turns))
+        await asyncio.sleep(0)
+
+
+def received(node: Node) -> int:
+    """Return how many messages with values a node took over."""
+    return node.metrics().snapshots_received + node.metrics().deltas_received
 
 
 def boom(_: Value) -> Value:
@@ -132,6 +154,64 @@ class TestMutate:
 
             assert [generation.age for generation in made] == list(range(1, 101))
             assert (replica.state, len(persistence.saved)) == (Value(100), 2)
+
+    async def test_again_and_again_starves_nobody(self) -> None:
+        """Nothing is awaited without a store, and yet other tasks run, and peers see what is made (weak point 18)."""
+        async with TestRuntime(TestState) as runtime:
+            a, b = [await runtime.start(name) for name in "ab"]
+            turns: list[int] = []
+            others = asyncio.create_task(turn_after_turn(turns))
+
+            for _ in range(1000):
+                await a.replica(TestState).mutate(counting)
+            turned, seen = len(turns), b.replica(TestState).views["a"].counter
+            others.cancel()
+
+            assert (turned >= 1000 // 64, seen >= 1000 - 3 * 64) == (True, True)
+
+    async def test_that_takes_long_lets_others_run_sooner(self) -> None:
+        """Turns of the loop are bounded in time too."""
+        async with TestRuntime(TestState) as runtime:
+            a, turns = await runtime.start("a"), list[int]()
+            others = asyncio.create_task(turn_after_turn(turns))
+
+            for _ in range(4):
+                await a.replica(TestState).mutate(dawdling)
+            others.cancel()
+
+            assert len(turns) >= 2
+
+    async def test_that_is_refused_again_and_again_starves_nobody(self) -> None:
+        """The store, for which mutations wait, goes on while they are tried again."""
+        settings = Settings(limits=Limits(waiting=1))
+        async with TestRuntime(TestState, settings=settings) as runtime:
+            replica = (await runtime.start("a", persistence=InMemoryPersistence())).replica(TestState)
+            made = [asyncio.create_task(replica.mutate(counting)) for _ in range(2)]
+            await asyncio.sleep(0)
+
+            for _ in range(1000):
+                with suppress(TooManyMutations):
+                    await replica.mutate(counting)
+
+            assert [each.done() for each in made] == [True, True]
+
+    @pytest.mark.parametrize("state", [TestState, TestDeltaState])
+    async def test_many_at_once_are_one_message_to_each_peer(
+        self, state: type[Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The last value, or one delta over the range."""
+        monkeypatch.setattr("perdure_replication._turns.SECONDS", 60.0)
+        mutation: Any = TestDeltaState.adjust(1) if state is TestDeltaState else counting
+        async with TestRuntime(state) as runtime:
+            a, b, c = [await runtime.start(name) for name in "abc"]
+            before = [received(node) for node in (b, c)]
+
+            for _ in range(50):
+                await a.replica(state).mutate(mutation)
+            await runtime.settle()
+
+            assert [node.replica(state).views["a"].counter for node in (b, c)] == [50, 50]
+            assert [received(node) - earlier for node, earlier in zip((b, c), before, strict=True)] == [1, 1]
 
     async def test_whose_caller_is_cancelled_is_made_nevertheless(self) -> None:
         """It may be stored already."""
@@ -462,7 +542,7 @@ class TestLife:
             await a.replica(TestState).mutate(counting)
             await runtime.settle()
 
-            assert a._links == {}
+            assert len(a._links) == 0
 
     async def test_cannot_begin_twice_under_one_name(self) -> None:
         """What was opened before the error is closed again."""

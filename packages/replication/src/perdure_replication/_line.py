@@ -55,14 +55,15 @@ class Line:
                 raise NodeClosed(self._node.name)
             if not self.listens(peer):
                 raise PeerUnreachable(peer, "it is no member, or cannot be reached now")
-            await self._node._links[peer].taken()
+            if (link := self._node._links.find(peer)) is not None:
+                await link.taken()
 
     def close(self) -> None:
         """Receive nothing more."""
         self._node._lines.pop(self.name, None)
 
     def _is_full(self, peer: str) -> bool:
-        link = self._node._links.get(peer)
+        link = self._node._links.find(peer)
         return link is not None and link.letters(self.name) >= self._node._settings.limits.letters
 
     def _check(self, letter: bytes) -> None:

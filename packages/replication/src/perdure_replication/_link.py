@@ -67,9 +67,14 @@ class Link:
         while self._task is not None:
             await asyncio.wait([self._task])
 
-    async def close(self) -> None:
+    def stop(self) -> None:
         """Send nothing more."""
         self._outbox.clear()
         if self._task is not None:
             self._task.cancel()
+
+    async def close(self) -> None:
+        """Stop, and wait until nothing is being sent."""
+        self.stop()
+        if self._task is not None:
             await asyncio.wait([self._task])

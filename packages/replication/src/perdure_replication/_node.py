@@ -49,6 +49,7 @@ from perdure_replication._frames import Frame, encode_frame
 from perdure_replication._generation import Generation
 from perdure_replication._line import Line, Listen
 from perdure_replication._link import Link
+from perdure_replication._links import Links
 from perdure_replication._member import Joined, Left, Member, MembershipEvent
 from perdure_replication._membership import Membership, Report
 from perdure_replication._messages import MAX_NAME, MAX_STATES, Snapshot
@@ -61,6 +62,7 @@ from perdure_replication._settings import DEFAULTS, Settings
 from perdure_replication._state import DeltaDistributedState, DistributedState, ReplicatedState
 from perdure_replication._strategy import SyncUrgency
 from perdure_replication._transport import Transport
+from perdure_replication._turns import Turns
 from perdure_replication.errors import Fenced, InvalidNode, NodeClosed, PeerUnreachable, UnknownState
 
 S = TypeVar("S")
@@ -68,10 +70,13 @@ V = TypeVar("V")
 C = TypeVar("C")
 D = TypeVar("D")
 
+_LAST_WORDS = 1.0
+"""Seconds that links have to send what waits when a life ends."""
 _FRAME_ROOM = 64 * 1024
 """What a frame may need beside a view."""
-_EVERYONE = ""
-"""The link that is a broadcast."""
+_BROADCAST = ""
+"""The link that reaches all peers."""
+_EVERYONE = (_BROADCAST,)
 
 _log = logging.getLogger("perdure.replication")
 
@@ -116,7 +121,8 @@ class Node:
         self._queries: dict[int, asyncio.Future[Freshness]] = {}
         self._followers: dict[str, set[Changes[Any]]] = {}
         self._lines: dict[str, Line] = {}
-        self._links: dict[str, Link] = {}
+        self._links = Links(self._send_frame)
+        self._turns = Turns()
         self._retained: dict[str, Link] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._saves: set[asyncio.Task[None]] = set()
@@ -163,7 +169,7 @@ class Node:
             while self._saves:
                 await asyncio.wait(set(self._saves))
             self._tell(Leave())
-            await self._flush()
+            await self._links.flush(_LAST_WORDS)
             await self._leave_cluster()
         await self._release()
 
@@ -217,14 +223,6 @@ class Node:
         except Exception:
             _log.exception("%s: the membership could not be left; others will find out", self.name)
 
-    async def _flush(self) -> None:
-        """Give links a moment to send what waits."""
-        flushing = [asyncio.ensure_future(link.flush()) for link in self._links.values()]
-        if flushing:
-            _, late = await asyncio.wait(flushing, timeout=1.0)
-            for each in late:
-                each.cancel()
-
     async def _release(self) -> None:
         """Let go of everything, in reverse order."""
         if self._timer is not None:
@@ -235,7 +233,8 @@ class Node:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
-        for link in (*self._links.values(), *self._retained.values()):
+        await self._links.close()
+        for link in self._retained.values():
             await link.close()
         promises: list[asyncio.Future[Any]] = [*self._mutations.values(), *self._queries.values()]
         for future in promises:
@@ -306,7 +305,10 @@ class Node:
         future: asyncio.Future[Generation]
         token, future = self._promise(self._mutations)
         self._tell(Mutate(token, state, change, self._wall(), urgency))
-        return await future
+        try:
+            return await future
+        finally:
+            await self._turns.give_way()
 
     async def _query(self, state: str, max_staleness: float, timeout: float) -> Freshness:
         future: asyncio.Future[Freshness]
@@ -366,8 +368,9 @@ class Node:
 
     def _perform(self, action: Action) -> None:
         match action:
-            case Send():
-                self._send(action)
+            case Send(peers, message, incarnation, sent, everyone):
+                whom = _EVERYONE if everyone and self._transport.broadcasts else peers
+                self._links.put(whom, Outgoing(message, incarnation, sent))
             case Notify(change):
                 for follower in self._followers.get(change.state, ()):
                     follower.put(change)
@@ -393,15 +396,6 @@ class Node:
                 about = " of ".join(part for part in (state, peer) if part) or "cluster"
                 _log.log(getattr(logging, level.upper()), "%s: %s: %s", self.name, about, text)
 
-    def _send(self, action: Send) -> None:
-        peers = (_EVERYONE,) if action.everyone and self._transport.broadcasts else action.peers
-        outgoing = Outgoing(action.message, action.incarnation, action.sent)
-        for peer in peers:
-            link = self._links.get(peer)
-            if link is None:
-                link = self._links[peer] = Link(self._sender(peer), lambda peer=peer: self._let_go(peer))  # type: ignore[misc]
-            link.put(outgoing)
-
     def _deliver(self, peer: str, incarnation: int, name: str, body: bytes) -> None:
         line = self._lines.get(name)
         if line is None:
@@ -413,27 +407,21 @@ class Node:
     def _turn_out(self, event: MembershipEvent) -> None:
         for line in list(self._lines.values()):
             line.report(event)
-        if not isinstance(event, Joined) and event.name in self._links:
-            self._links[event.name].wake()
+        link = None if isinstance(event, Joined) else self._links.find(event.name)
+        if link is not None:
+            link.wake()
 
-    def _let_go(self, peer: str) -> None:
-        """Keep links only while they have something to send: there is no end to names."""
-        del self._links[peer]
-
-    def _sender(self, peer: str) -> Callable[[Outgoing], Coroutine[Any, Any, None]]:
-        async def send(outgoing: Outgoing) -> None:
-            frame = self._encoded(outgoing)
-            try:
-                if peer == _EVERYONE:
-                    await self._transport.broadcast(frame)
-                else:
-                    await self._transport.send(peer, frame)
-            except PeerUnreachable as error:
-                _log.debug("%s: a frame is lost: %s", self.name, error)
-            except Exception:
-                _log.exception("%s: the transport failed to send to %s", self.name, peer or "everyone")
-
-        return send
+    async def _send_frame(self, peer: str, outgoing: Outgoing) -> None:
+        frame = self._encoded(outgoing)
+        try:
+            if peer == _BROADCAST:
+                await self._transport.broadcast(frame)
+            else:
+                await self._transport.send(peer, frame)
+        except PeerUnreachable as error:
+            _log.debug("%s: a frame is lost: %s", self.name, error)
+        except Exception:
+            _log.exception("%s: the transport failed to send to %s", self.name, peer or "everyone")
 
     async def _retain(self, outgoing: Outgoing) -> None:
         assert isinstance(outgoing.message, Snapshot)

@@ -12,6 +12,7 @@ from typing import NamedTuple, TypeAlias
 
 import msgspec
 
+from perdure_replication._generation import Generation
 from perdure_replication._messages import (
     MAX_DELTAS,
     Delta,
@@ -110,7 +111,7 @@ def _joined(waiting: list[Outgoing], new: Outgoing) -> list[Outgoing]:
                 message, base=old.message.base, deltas=old.message.deltas + message.deltas, token=token
             )
             return [*waiting[:-1], new._replace(message=whole)]
-        if isinstance(old.message, Snapshot) and old.message.generation == _base_of(message):
+        if isinstance(old.message, Snapshot) and _is_base(old.message.generation, message):
             return [old, new]
     return [new._replace(message=msgspec.structs.replace(message, token=token))]
 
@@ -122,7 +123,7 @@ def _token_of(waiting: list[Outgoing]) -> int:
 def _follows(old: Delta, new: Delta) -> bool:
     """Tell whether two deltas are one: each has a part for each age, and the second begins where the first ends."""
     return (
-        old.generation == _base_of(new)
+        _is_base(old.generation, new)
         and old.version == new.version
         and len(old.deltas) == old.generation.age - old.base
         and len(new.deltas) == new.generation.age - new.base
@@ -130,5 +131,5 @@ def _follows(old: Delta, new: Delta) -> bool:
     )
 
 
-def _base_of(delta: Delta) -> object:
-    return msgspec.structs.replace(delta.generation, age=delta.base)
+def _is_base(generation: Generation, delta: Delta) -> bool:
+    return generation.age == delta.base and generation.incarnation == delta.generation.incarnation
