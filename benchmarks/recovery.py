@@ -9,7 +9,7 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -18,7 +18,7 @@ from benchmarks.report import Table
 from benchmarks.rounds import in_turns
 from benchmarks.run import Run
 from benchmarks.stored import events_of, log_of, store_all
-from perdure import ActorSystem
+from perdure import ActorSystem, WarmStates
 from perdure.abc import Put
 
 Fetch: TypeAlias = Callable[[Sequence[str], int], Awaitable[float]]
@@ -77,31 +77,46 @@ async def _row(run: Run, store: str, names: Sequence[str], events: int, fetch: F
 
 
 async def _from_snapshot(run: Run, store: str) -> Table:
-    """Compare one recovery from a snapshot and the last 50 events with the recovery of an actor that has no events."""
+    """Compare recoveries of one actor: from a state in memory, from a snapshot, from events alone, and from nothing."""
     events = run.pick(100_000, 5_000)
     saved = events - _AFTER_SNAPSHOT
-    await store_all(store, events_of(["saved"], events))
+    await store_all(store, events_of(["saved", "cold"], events))
     await store_all(store, [Put("snapshots", log_of("saved"), saved, snapshot_record(saved, saved))])
-    accounts = {
-        f"snapshot and {_AFTER_SNAPSHOT} of {events:,} events": ("saved", events),
-        "nothing": ("nobody", 0),
+    measures = {
+        f"a warm state and {_AFTER_SNAPSHOT} of {events:,} events": _once_a_second(
+            store, "cold", events, _Warm(saved, saved)
+        ),
+        f"a snapshot and {_AFTER_SNAPSHOT} of {events:,} events": _once_a_second(store, "saved", events),
+        f"all of {events:,} events": _once_a_second(store, "cold", events),
+        "nothing": _once_a_second(store, "nobody", 0),
     }
-    measures = {what: _once_a_second(store, name, balance) for what, (name, balance) in accounts.items()}
     rates = await in_turns(measures, run.pick(11, 3), 0)
     rows = [(what, 1000 / rate.median, 1000 / rate.best) for what, rate in rates.items()]
     return Table("Recovery of one actor", ("from", "median ms", "best ms"), rows)
 
 
-def _once_a_second(store: str, name: str, balance: int) -> Callable[[float], Awaitable[float]]:
+class _Warm:
+    """Has one account's state in memory."""
+
+    def __init__(self, balance: int, number: int) -> None:
+        self._found = balance, number
+
+    def state(self, actor_type: type[Any], persistence_id: str, /) -> tuple[Any, int] | None:
+        return self._found if persistence_id == log_of("cold") else None
+
+
+def _once_a_second(
+    store: str, name: str, balance: int, warm: WarmStates | None = None
+) -> Callable[[float], Awaitable[float]]:
     async def measure(seconds: float) -> float:
-        return 1 / await recover(store, [name], balance)
+        return 1 / await recover(store, [name], balance, warm)
 
     return measure
 
 
-async def recover(store: str, names: Sequence[str], balance: int) -> float:
+async def recover(store: str, names: Sequence[str], balance: int, warm: WarmStates | None = None) -> float:
     """Return the seconds until all of these actors, asked at once, have answered in a new system."""
-    async with ActorSystem(store=store, ask_timeout=300) as system:
+    async with ActorSystem(store=store, warm=warm, ask_timeout=300) as system:
         await system.ref(Account, "warm-up").ask(Balance())
         refs = [system.ref(Account, name) for name in names]
         started = perf_counter()

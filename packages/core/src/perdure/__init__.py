@@ -35,6 +35,7 @@ from perdure.persistence import (
     Replayed,
     SnapshotFailed,
     SnapshotSaved,
+    WarmStates,
     replay,
 )
 from perdure.security import Keyring, Sealing
@@ -75,6 +76,7 @@ __all__ = [
     "Stop",
     "SystemClock",
     "Terminated",
+    "WarmStates",
     "abc",
     "errors",
     "event",

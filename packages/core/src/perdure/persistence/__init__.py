@@ -9,6 +9,7 @@ from perdure.persistence._recovery import Recovery
 from perdure.persistence._replay import Replayed, replay
 from perdure.persistence._strategy import Full, Light, Strategy
 from perdure.persistence._system import ActorSystem
+from perdure.persistence._warm import WarmStates
 
 __all__ = [
     "ActorSystem",
@@ -24,5 +25,6 @@ __all__ = [
     "SnapshotFailed",
     "SnapshotSaved",
     "Strategy",
+    "WarmStates",
     "replay",
 ]

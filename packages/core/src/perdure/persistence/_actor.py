@@ -92,8 +92,8 @@ class PersistentActor(Recovering[S, Entity], Generic[S, E]):
         events = stores.definition(cls).events
         return stores.followers.follow(name, after, capacity, stores.journal, events, custody)
 
-    async def _recover(self, stores: Stores) -> None:
-        await recover(self._durable(), stores, self._initial, self.apply, self.recovery)
+    async def _recover(self) -> None:
+        await recover(self._durable(), type(self), self._initial, self.apply, self.recovery)
 
     def _put_away(self) -> None:
         if self._entity is not None:

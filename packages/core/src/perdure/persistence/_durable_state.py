@@ -37,7 +37,7 @@ class DurableState(Head):
 
     @property
     def _audience(self) -> Watchers:
-        return self._stores.watchers
+        return self.stores.watchers
 
     async def recover(self, initial: Callable[[], Any]) -> None:
         """Take what the store has. At most so many recoveries run at a time as the system allows.
@@ -45,10 +45,10 @@ class DurableState(Head):
         Raises `CorruptionError` naming the revision for a record that cannot be used; `StoreError` when the store
         cannot be read. The state is as it was then.
         """
-        async with self._stores.recoveries:
+        async with self.stores.recoveries:
             await self.unlock()
             await self.journal.settled(self.persistence_id)
-            present = await newest(self._stores.backend, self._codec, self.persistence_id, self.custody)
+            present = await newest(self.stores.backend, self._codec, self.persistence_id, self.custody)
         self.exists = present is not None and not present.deleted
         state = present.state if present is not None and self.exists else initial()
         self.become(state, 0 if present is None else present.revision)
@@ -60,7 +60,7 @@ class DurableState(Head):
         with self:
             self._check_expected(expected)
             revision = self.sequence_number + 1
-            record, read_back = self._codec.encode(state, revision, self._stores.timestamp(), self._hidden_id)
+            record, read_back = self._codec.encode(state, revision, self.stores.timestamp(), self._hidden_id)
             self._check_size(record, "the state")
             del state  # what waits for the disk in thousands is to be small
             self._check_won(await self._append(revision, record))
@@ -75,7 +75,7 @@ class DurableState(Head):
             if not self.exists:
                 return
             revision = self.sequence_number + 1
-            record = self._codec.tombstone(revision, self._stores.timestamp(), self._hidden_id)
+            record = self._codec.tombstone(revision, self.stores.timestamp(), self._hidden_id)
             self._check_won(await self._append(revision, record))
         self._became(initial(), revision, record, exists=False)
 
@@ -99,5 +99,5 @@ class DurableState(Head):
         self._state = state
         self.sequence_number = revision
         self.exists = exists
-        if self._stores.watchers:
-            self._stores.watchers.tell(self.persistence_id, revision, record, self._codec)
+        if self.stores.watchers:
+            self.stores.watchers.tell(self.persistence_id, revision, record, self._codec)

@@ -64,5 +64,5 @@ class DurableStateActor(Recovering[S, DurableState], Generic[S]):
         name = persistence_id if custody is None else custody.name
         return stores.watchers.watch(name, after, capacity, stores.backend, stores.revisions(cls), custody)
 
-    async def _recover(self, stores: Stores) -> None:
+    async def _recover(self) -> None:
         await self._durable().recover(self._initial)

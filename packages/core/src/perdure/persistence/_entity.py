@@ -37,7 +37,7 @@ class Entity(Head):
 
     @property
     def _audience(self) -> Followers:
-        return self._stores.followers
+        return self.stores.followers
 
     async def persist(self, apply: Apply, events: Sequence[AnyEvent], tags: Tags | None = None) -> None:
         """Fold the events, store them as one with their tags, and only then let the new state be seen."""
@@ -47,7 +47,7 @@ class Entity(Head):
         custody = self.custody
         if custody is not None and not custody.is_prepared:
             await self._prepare_to_seal()
-        timestamp = self._stores.timestamp()
+        timestamp = self.stores.timestamp()
         records = [self._encode(event, timestamp, tags) for event in events]
         if self.definition.events.writes_older:
             events = self.definition.events.as_stored(records)
@@ -66,8 +66,8 @@ class Entity(Head):
         self.sequence_number = number
         if custody is not None:
             custody.link = link
-        if self._stores.followers:
-            self._stores.followers.tell(self.persistence_id, first_number, events)
+        if self.stores.followers:
+            self.stores.followers.tell(self.persistence_id, first_number, events)
         if self.is_watched:
             self._snapshot_if_due(first_number, events, stored)
 
@@ -149,7 +149,7 @@ class Entity(Head):
         if self.snapshots is None:
             return self.sequence_number
         try:
-            snapshot = await self._stores.snapshots.newest(self.persistence_id)
+            snapshot = await self.stores.snapshots.newest(self.persistence_id)
             if snapshot is None:
                 return 0
             seal = self._snapshot_seal()
@@ -162,7 +162,7 @@ class Entity(Head):
         """Capture the state now; the rest of its record can be made later, in any thread."""
         captured = self.definition.states.capture(self.state)
         self._check_size(captured.payload, "the state")
-        number, timestamp = self.sequence_number, self._stores.timestamp()
+        number, timestamp = self.sequence_number, self.stores.timestamp()
         make = partial(self.definition.states.record, captured, number, timestamp, self._hidden_id)
         return Draft(len(captured.payload), make, self._snapshot_seal())
 

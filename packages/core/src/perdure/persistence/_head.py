@@ -33,7 +33,7 @@ class Head(ABC):
     NUMBER: ClassVar[str] = "sequence number"
     UNKNOWN: ClassVar[_Unknown] = _Unknown()
 
-    __slots__ = ("_busy", "_state", "_stores", "custody", "in_doubt", "journal", "persistence_id", "sequence_number")
+    __slots__ = ("_busy", "_state", "custody", "in_doubt", "journal", "persistence_id", "sequence_number", "stores")
 
     def __init__(self, persistence_id: str, stores: Stores, custody: Custody | None) -> None:
         self.persistence_id = persistence_id if custody is None else custody.name
@@ -42,7 +42,7 @@ class Head(ABC):
         self.in_doubt = False
         self.journal = stores.journal
         self._state: Any = self.UNKNOWN
-        self._stores = stores
+        self.stores = stores
         self._busy = False
 
     @property
@@ -122,7 +122,7 @@ class Head(ABC):
         if error is not None:
             self._doubt()
             if self._audience:
-                self._stores.in_background(self._let_followers_look())
+                self.stores.in_background(self._let_followers_look())
 
     def _doubt(self) -> None:
         """Note that store and memory may differ, and hide a state that may have been changed in place."""

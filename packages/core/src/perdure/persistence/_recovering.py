@@ -65,7 +65,7 @@ class Recovering(Actor, ABC, Generic[S, H]):
         """Return what a log of this type holds after a number, and whatever is added."""
 
     @abstractmethod
-    async def _recover(self, stores: Stores) -> None:
+    async def _recover(self) -> None:
         """Read the state."""
 
     def _durable(self) -> H:
@@ -79,7 +79,7 @@ class Recovering(Actor, ABC, Generic[S, H]):
             raise PerdureError(f"{context.path} is a persistent actor: its system needs a store")
         cell = context._cell
         self._entity = self._head(persistence_id_of(cell.path, cell.props), stores)
-        await self._recover(stores)
+        await self._recover()
 
     def _initial(self) -> S:
         return copy.deepcopy(self.initial_state)
@@ -92,7 +92,7 @@ class Recovering(Actor, ABC, Generic[S, H]):
     async def _recover_and_handle(self, message: Any, context: Context) -> Any:
         head = self._durable()
         if head.in_doubt:
-            await self._recover(head._stores)
+            await self._recover()
         else:
             await head.unlock()
         return await self.handle(message, context)

@@ -5,6 +5,10 @@ with `Light` the stored state, then the same. From there the log is read in page
 archive, that is read before it. A base that cannot be read is reported, never silent, and the next one is tried; when
 none is left, the first reason is the error.
 
+Before all of them comes a *warm* state, if somebody has one in memory. Nobody stored it, so nothing is lost with it,
+and what does not fit (a number that the log does not have, an event behind it that cannot be folded) is no damage: it
+is left aside, and what is really wrong is found on the usual way.
+
 The page is read from the base's own sequence number on: that event is never removed, so if it is missing, the log
 has lost its tail, and going on from an older base would hide the loss.
 """
@@ -16,12 +20,12 @@ import logging
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
 from itertools import takewhile
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
 from perdure.abc import MAX_KEY, Entry
-from perdure.errors import ApplyError, CorruptionError, SealError, SubjectKeyMissing
+from perdure.errors import ApplyError, CorruptionError, EventTypeError, SealError, SubjectKeyMissing
 from perdure.journal import EVENTS, RecordError, Several, timestamp_of
 from perdure.persistence._custody import Custody
 from perdure.persistence._definition import Definition
@@ -31,6 +35,9 @@ from perdure.persistence._stores import Stores
 from perdure.persistence._strategy import Light
 from perdure.security import ORIGIN
 from perdure.snapshots import SNAPSHOTS
+
+if TYPE_CHECKING:
+    from perdure.persistence._actor import PersistentActor
 
 _log = logging.getLogger("perdure.persistence")
 
@@ -78,8 +85,12 @@ class Reading:
         *,
         to: int = MAX_KEY,
         before: int | None = None,
+        warm: tuple[Any, int] | None = None,
     ) -> None:
-        """Read the events up to the number `to`, and of those the ones until the first that is later than `before`."""
+        """Read the events up to the number `to`, and of those the ones until the first that is later than `before`.
+
+        With a `warm` state, read what is behind its number alone, if the log has that.
+        """
         self.persistence_id = persistence_id
         self.base = Base(None, 0)
         self.state: Any = None
@@ -93,6 +104,7 @@ class Reading:
         self._custody = custody
         self._to = to
         self._before = before
+        self._warm = warm
         self._last: Entry | None = None
         self._problems: list[CorruptionError] = []
 
@@ -103,6 +115,8 @@ class Reading:
         the sequence number for a gap, a record that cannot be read, or an event that `apply` refuses; `StoreError` when
         the store cannot be read.
         """
+        if self._warm is not None and await self._goes_on_from(*self._warm):
+            return
         async with aclosing(self._bases()) as bases:
             async for base in bases:
                 try:
@@ -112,6 +126,19 @@ class Reading:
                 else:
                     return
         raise self._problems[0]
+
+    async def _goes_on_from(self, state: Any, number: int) -> bool:
+        """Fold on from a copy of a warm state; tell whether it fits the log."""
+        states = self._definition.states
+        try:
+            base = Base(*states.decode(states.encode(state, number, 0)))
+            if not self._recovery.admits(base.number):
+                return False
+            await self._replay(base)
+        except (_NoStart, CorruptionError, EventTypeError, RecordError) as error:
+            _log.debug("%s: its warm state at %s is not used: %s", self.persistence_id, number, error)
+            return False
+        return True
 
     async def _bases(self) -> AsyncGenerator[Base, None]:
         """Yield the states from which to fold on, the best first, and note those that cannot be read."""
@@ -283,18 +310,26 @@ class _NoStart(Exception):
         self.error = error
 
 
-async def recover(entity: Entity, stores: Stores, initial: Callable[[], Any], apply: Apply, recovery: Recovery) -> None:
+async def recover(
+    entity: Entity,
+    actor_type: type[PersistentActor[Any, Any]],
+    initial: Callable[[], Any],
+    apply: Apply,
+    recovery: Recovery,
+) -> None:
     """Bring an entity to the end of its log, or leave it as it is. Raises what `Reading.read` raises.
 
     Raises `SubjectForgotten` when nobody can read it any more.
 
     At most so many recoveries run at a time as the system allows.
     """
+    stores = entity.stores
     async with stores.recoveries:
         await entity.unlock()
         await entity.journal.settled(entity.persistence_id)
         identity, custody = entity.persistence_id, entity.custody
-        reading = Reading(identity, entity.definition, stores, initial, apply, recovery, custody)
+        warm = stores.warm_state(actor_type, entity.identity)
+        reading = Reading(identity, entity.definition, stores, initial, apply, recovery, custody, warm=warm)
         try:
             await reading.read()
         except CorruptionError:  # or another process has compacted what was being read: real damage is still there

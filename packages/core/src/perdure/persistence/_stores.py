@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from perdure.abc import Backend
 from perdure.actors import Clock, SystemEvent
@@ -14,8 +15,14 @@ from perdure.persistence._definition import Definition, revision_codec
 from perdure.persistence._following import Followers
 from perdure.persistence._notices import SnapshotFailed, SnapshotSaved
 from perdure.persistence._strategy import Light
+from perdure.persistence._warm import WarmStates
 from perdure.security import Vault
 from perdure.snapshots import Archive, Shelf, SnapshotStore, policy_of
+
+if TYPE_CHECKING:
+    from perdure.persistence._actor import PersistentActor
+
+_log = logging.getLogger("perdure.persistence")
 
 
 class Stores:
@@ -34,6 +41,7 @@ class Stores:
         max_recoveries: int,
         publish: Callable[[SystemEvent], None],
         vault: Vault,
+        warm: WarmStates | None = None,
     ) -> None:
         self.backend: Backend = journal.backend
         self.journal = journal
@@ -44,6 +52,7 @@ class Stores:
         self.recoveries = asyncio.Semaphore(max_recoveries)
         self.archive = archive
         self.vault = vault
+        self._warm = warm
         self._clock = clock
         self._write = write
         self._definitions: dict[type[Any], Definition] = {}
@@ -64,6 +73,18 @@ class Stores:
         if codec is None:
             codec = self._revisions[actor_type] = revision_codec(actor_type, self._write)
         return codec
+
+    def warm_state(self, actor_type: type[PersistentActor[Any, Any]], persistence_id: str) -> tuple[Any, int] | None:
+        """Return the state that is in memory for an actor, if somebody has it."""
+        if self._warm is None:
+            return None
+        try:
+            if (found := self._warm.state(actor_type, persistence_id)) is not None:
+                state, number = found
+                return state, number
+        except Exception:
+            _log.exception("%s: no warm state, for the one who was asked for it failed", persistence_id)
+        return None
 
     def shelf(self, definition: Definition) -> Shelf | None:
         """Return how the actors of a type keep snapshots, or None where the state is stored with each event."""

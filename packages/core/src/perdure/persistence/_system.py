@@ -17,6 +17,7 @@ from perdure.errors import NameTaken
 from perdure.journal import Format, Journal
 from perdure.persistence._recovering import Recovering, persistence_id_of
 from perdure.persistence._stores import Stores
+from perdure.persistence._warm import WarmStates
 from perdure.security import Keyring, Sealing, Vault, sealing_of
 from perdure.snapshots import (
     Archive,
@@ -48,6 +49,9 @@ class ActorSystem(actors.ActorSystem):
     All that is stored is sealed with `sealing`, a `Sealing` or just a `Keyring`, and nothing else is accepted; actor
     types may have a sealing of their own. Use one store with one sealing.
 
+    `warm` is asked for the state of a `PersistentActor` before its snapshots are read: see `WarmStates`. Where the log
+    holds the event of that state's number, recovery reads only what is behind it; otherwise it goes the usual way.
+
     The rest is as in `perdure.actors.ActorSystem`.
     """
 
@@ -58,6 +62,7 @@ class ActorSystem(actors.ActorSystem):
         snapshots: str | SnapshotStore | None = None,
         archive: str | Archive | None = None,
         sealing: Sealing | Keyring | None = None,
+        warm: WarmStates | None = None,
         durability: Durability = "full",
         write: Format = "msgpack",
         machine: MachineSpec | MachineProfile | str | None = None,
@@ -90,6 +95,7 @@ class ActorSystem(actors.ActorSystem):
         self._snapshots = snapshots
         self._archive = archive
         self._sealing = sealing_of(sealing)
+        self._warm = warm
         self._durability = durability
         self._write = write
         self._machine = machine
@@ -235,6 +241,7 @@ class ActorSystem(actors.ActorSystem):
             self._max_recoveries,
             self._events.publish,
             vault,
+            self._warm,
         )
 
     async def _settle(self) -> None:
