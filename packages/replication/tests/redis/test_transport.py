@@ -269,6 +269,20 @@ class TestKeeping:
         assert len(kept) == 1
         assert newcomer.refused == {"skipped": 1, "kept": 0}
 
+    async def test_are_read_in_few_round_trips(self, ports: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        """However many there are: a node that starts waits for them."""
+        for number in range(40):
+            owner, _ = await started(ports, Member(f"n{number}", 1))
+            await owner.retain("load", snapshot(f"n{number}", 1))
+        newcomer, _ = await started(ports, B)
+        exchange, trips = newcomer._line._exchange, []
+        monkeypatch.setattr(newcomer._line, "_exchange", lambda commands: trips.append(1) or exchange(commands))
+
+        kept = await newcomer.retained()
+
+        assert len(kept) == 40
+        assert len(trips) == 4
+
     @pytest.mark.parametrize(
         "forgery", ["altered", "of another node", "of another state", "of another moment", "garbage"]
     )
