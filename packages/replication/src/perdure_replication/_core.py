@@ -76,6 +76,8 @@ class Core:
         self._agenda = Agenda()
         self._waking: float | None = None
         self._now = 0.0
+        self._came = 0.0
+        """When the frame came that is being handled."""
         self._out: list[Action] = []
 
     @property
@@ -93,6 +95,10 @@ class Core:
     def members(self) -> tuple[str, ...]:
         """The other nodes that are known, reachable or not."""
         return tuple(peer.name for peer in self._peers)
+
+    def knows(self, name: str) -> bool:
+        """Tell whether a node is a member, or was one and has left."""
+        return name in self._peers or self._peers.departed(name) is not None
 
     @property
     def audience(self) -> tuple[Member, ...]:
@@ -148,10 +154,10 @@ class Core:
     def _note(self, level: Any, text: str, state: str = "", peer: str = "") -> None:
         self._do(Note(level, text, state, peer))
 
-    def _refuse(self, reason: str, text: str, peer: str) -> None:
+    def _refuse(self, reason: str, text: str, peer: str, level: str = "warning") -> None:
         count = self.metrics.refused[reason] = self.metrics.refused.get(reason, 0) + 1
         if count & (count - 1) == 0:  # the first, second, fourth, eighth …: nobody can fill a log
-            self._note("warning", f"a frame was dropped, the {count:,}. one for this reason: {text}", "", peer)
+            self._note(level, f"a frame was dropped, the {count:,}. one for this reason: {text}", "", peer)
 
     def _limit(self, name: str) -> None:
         self.metrics.limited[name] = self.metrics.limited.get(name, 0) + 1

@@ -158,6 +158,7 @@ class Engine(Publishing, Following):
     def _received(self, event: Received) -> None:
         if self._is_silent:
             return
+        self._came = self._now - event.waited
         frame = self._open(event.peer, event.frame)
         if frame is not None and (peer := self._sender(frame)) is not None:
             self._MESSAGES[type(frame.message)](self, peer, frame.message, frame)
@@ -186,8 +187,7 @@ class Engine(Publishing, Following):
                 self._refuse("stranger", "the membership has not named it", frame.source)
                 return None
             if incarnation <= departed:
-                self._refuse("departed", "it has left", frame.source)
-                self._send((frame.source,), Obsolete(incarnation, Generation(departed, MAX_NUMBER)))
+                self._hear_departed(frame, departed)
                 return None
             peer = self._peers.admit(frame.source, incarnation)
             if peer is None:
@@ -203,6 +203,12 @@ class Engine(Publishing, Following):
             peer.begin(incarnation)
             self._say_hello(peer, answer=True)
         return peer
+
+    def _hear_departed(self, frame: Frame, departed: int) -> None:
+        """Tell a node that it is held to have left, unless that is what it says. It may be a frame that came late."""
+        if not isinstance(frame.message, Goodbye):
+            self._refuse("departed", "it has left", frame.source, "info")
+            self._send((frame.source,), Obsolete(frame.incarnation, Generation(departed, MAX_NUMBER)))
 
     def _recalled(self, event: Recalled) -> None:
         """Take over what a node had kept that may be down: it is known from then on, and surely not fresh."""

@@ -46,6 +46,8 @@ class Received(msgspec.Struct, frozen=True, gc=False):
 
     peer: str
     frame: bytes
+    waited: float = 0.0
+    """Seconds since it came."""
 
 
 class Recalled(msgspec.Struct, frozen=True, gc=False):

@@ -33,7 +33,7 @@ class Following(Pulling):
 
     def _hear(self, peer: Peer, standings: Standings, frame: Frame, *, pull: bool) -> None:
         """Compare what is held of a peer with what it says that it has."""
-        moment = peer.scale.moment(frame.sent, self._now)
+        moment = peer.scale.moment(frame.sent, self._came)
         if peer.states is None or peer.states != standings.keys():
             peer.states = frozenset(standings)
         for state in self._shards:

@@ -13,7 +13,7 @@ Report: TypeAlias = Callable[[MembershipEvent], None]
 
 
 class Membership(ABC):
-    """Says who is in the cluster. It is the gate: what comes from a node that it never named is dropped.
+    """Says who is in the cluster. It is the gate: what comes from a node that it never named waits, and is dropped.
 
     What is reported: every other node of the cluster, first as `Joined`. `Unreachable` and `Left` name the incarnation
     that is meant, so that a late word of an earlier life harms no later one. After `Unreachable` or `Left` a node that

@@ -50,6 +50,7 @@ from perdure_replication._generation import Generation
 from perdure_replication._line import Line, Listen
 from perdure_replication._link import Link
 from perdure_replication._links import Links
+from perdure_replication._lobby import Lobby
 from perdure_replication._member import Joined, Left, Member, MembershipEvent
 from perdure_replication._membership import Membership, Report
 from perdure_replication._messages import MAX_NAME, MAX_STATES, Snapshot
@@ -124,6 +125,7 @@ class Node:
         self._links = Links(self._send_frame)
         self._turns = Turns()
         self._retained: dict[str, Link] = {}
+        self._lobby = Lobby(self.clock, self._tell_safely)
         self._tasks: set[asyncio.Task[None]] = set()
         self._saves: set[asyncio.Task[None]] = set()
         self._timer: Any = None
@@ -197,6 +199,7 @@ class Node:
             for peer, frame in await self._transport.retained():
                 if peer != self.name:
                     self._tell(Recalled(peer, frame))
+                    self._let_in(peer)
         await self._membership.join(self._member, self._report)
 
     async def _claimed(self, at_least: int) -> int:
@@ -227,6 +230,7 @@ class Node:
         """Let go of everything, in reverse order."""
         if self._timer is not None:
             self._timer.cancel()
+        self._lobby.close()
         if self._engine is not None:
             self._engine.left = True
         for task in self._tasks:
@@ -342,16 +346,26 @@ class Node:
     # What the ports tell
 
     def _receive(self, peer: str, frame: bytes) -> None:
-        self._tell_safely(Received(peer, frame))
+        if self.engine.knows(peer):
+            self._tell_safely(Received(peer, frame))
+        else:
+            self._lobby.hold(peer, frame)
 
     def _report(self, event: MembershipEvent) -> None:
         if self.engine.left:
             return
-        if isinstance(event, Joined) and event.member.name != self.name:
+        name = event.member.name if isinstance(event, Joined) else event.name
+        if isinstance(event, Joined) and name != self.name:
             self._transport.peer_up(event.member)
         self._tell_safely(event)
-        if isinstance(event, Left) and event.name not in self.engine.members:
-            self._transport.peer_down(event.name)
+        if isinstance(event, Left) and name not in self.engine.members:
+            self._transport.peer_down(name)
+        self._let_in(name)
+
+    def _let_in(self, peer: str) -> None:
+        """Hear what a node has said before it was known."""
+        if self.engine.knows(peer):
+            self._lobby.let_go(peer)
 
     def _tell_safely(self, event: Event) -> None:
         """Tell the engine what a port has to say; an error of ours is no matter of the port's."""

@@ -88,7 +88,7 @@ class Pulling(Core):
 
     def _moment(self, peer: Peer, state: str, token: int, frame: Frame) -> float:
         """Return when what a frame says was surely true: when it was asked for, or when it must have been sent."""
-        moment = peer.scale.moment(frame.sent, self._now)
+        moment = peer.scale.moment(frame.sent, self._came)
         pending = self._pulls.find(peer.name, state) if token else None
         return pending.sent if pending is not None and pending.token == token else moment
 

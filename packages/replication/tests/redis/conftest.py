@@ -101,7 +101,7 @@ class Server:
 
 
 class Proxy:
-    """Passes bytes on to a server, until it is told to cut or to hold them."""
+    """Passes bytes on to a server, until it is told to cut, to hold or to delay them."""
 
     def __init__(self, port: int) -> None:
         self._target = port
@@ -109,6 +109,8 @@ class Proxy:
         self._tasks: set[asyncio.Task[None]] = set()
         self.flowing = asyncio.Event()
         self.flowing.set()
+        self.delay = 0.0
+        """Seconds that each piece waits, in both directions."""
         self.port = 0
 
     async def __aenter__(self) -> Proxy:
@@ -140,6 +142,7 @@ class Proxy:
         with suppress(OSError):
             while data := await reader.read(65_536):
                 await self.flowing.wait()
+                await asyncio.sleep(self.delay)
                 writer.write(data)
                 await writer.drain()
         writer.close()
