@@ -68,6 +68,8 @@ from perdure_replication._state import DeltaDistributedState, DistributedState, 
 from perdure_replication._strategy import SyncStrategy, SyncUrgency, VersionPolicy
 from perdure_replication._transport import Receive, Transport
 from perdure_replication.errors import Fenced, ReplicationError
+from perdure_replication.keyed import Held, Keyed, KeyedChange, KeyedState
+from perdure_replication.topics import Latest, Pace
 
 __all__ = [
     "Action",
@@ -94,8 +96,13 @@ __all__ = [
     "Generation",
     "Goodbye",
     "Health",
+    "Held",
     "Hello",
     "Joined",
+    "Keyed",
+    "KeyedChange",
+    "KeyedState",
+    "Latest",
     "Leave",
     "Left",
     "Letter",
@@ -116,6 +123,7 @@ __all__ = [
     "OpenPorts",
     "Outbox",
     "Outgoing",
+    "Pace",
     "PeerStatus",
     "Persist",
     "PersistFailed",

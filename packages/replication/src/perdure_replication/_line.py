@@ -12,6 +12,9 @@ from perdure_replication.errors import BadFrame, NodeClosed, PeerUnreachable
 if TYPE_CHECKING:
     from perdure_replication._node import Node
 
+TOPICS = "topics"
+"""The line that each node opens by itself, when another speaks on it."""
+
 Listen: TypeAlias = Callable[[str, int, bytes], None]
 """Takes the peer that sent a letter, its incarnation, and the letter."""
 

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 from itertools import count
 from random import SystemRandom
 from types import TracebackType
-from typing import Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from perdure import Clock, SystemClock
 from perdure.errors import OutcomeUnknown
@@ -47,7 +47,7 @@ from perdure_replication._events import (
 )
 from perdure_replication._frames import Frame, encode_frame
 from perdure_replication._generation import Generation
-from perdure_replication._line import Line, Listen
+from perdure_replication._line import TOPICS, Line, Listen
 from perdure_replication._link import Link
 from perdure_replication._links import Links
 from perdure_replication._lobby import Lobby
@@ -65,6 +65,10 @@ from perdure_replication._strategy import SyncUrgency
 from perdure_replication._transport import Transport
 from perdure_replication._turns import Turns
 from perdure_replication.errors import Fenced, InvalidNode, NodeClosed, PeerUnreachable, UnknownState
+
+if TYPE_CHECKING:
+    from perdure_replication.keyed import Keyed, KeyedState
+    from perdure_replication.topics import Exchange, Pace
 
 S = TypeVar("S")
 V = TypeVar("V")
@@ -122,6 +126,7 @@ class Node:
         self._queries: dict[int, asyncio.Future[Freshness]] = {}
         self._followers: dict[str, set[Changes[Any]]] = {}
         self._lines: dict[str, Line] = {}
+        self.exchange: Exchange | None = None
         self._links = Links(self._send_frame)
         self._turns = Turns()
         self._retained: dict[str, Link] = {}
@@ -228,6 +233,8 @@ class Node:
 
     async def _release(self) -> None:
         """Let go of everything, in reverse order."""
+        if self.exchange is not None:
+            await self.exchange.close()
         if self._timer is not None:
             self._timer.cancel()
         self._lobby.close()
@@ -279,6 +286,25 @@ class Node:
         for member in self.engine.audience:
             report(Joined(member))
         return line
+
+    def keyed(
+        self,
+        state: type[KeyedState[V]] | KeyedState[V],
+        *,
+        keys: Iterable[str] = (),
+        prefixes: Iterable[str] = ("",),
+        pace: Pace | None = None,
+    ) -> Keyed[V]:
+        """Open a keyed state: offer the own keys to all nodes, and follow those of all that open it, too.
+
+        `keys` and `prefixes` say which are followed, as in `Keyed.follow`; all unless they say less. Raises
+        `InvalidState`, `InvalidNode` when it is open already, `ValueError`, `NodeClosed`.
+        """
+        from perdure_replication.keyed import Keyed
+        from perdure_replication.topics import Pace, interest
+
+        wanted = interest(keys, prefixes)
+        return Keyed(self, state() if isinstance(state, type) else state, wanted, pace or Pace())
 
     @property
     def engine(self) -> Engine:
@@ -411,12 +437,20 @@ class Node:
                 _log.log(getattr(logging, level.upper()), "%s: %s: %s", self.name, about, text)
 
     def _deliver(self, peer: str, incarnation: int, name: str, body: bytes) -> None:
+        if name == TOPICS:
+            self._attend_to_topics()
         line = self._lines.get(name)
         if line is None:
             limited = self.engine.metrics.limited
             limited["lines"] = limited.get("lines", 0) + 1
         else:
             line.receive(peer, incarnation, body)
+
+    def _attend_to_topics(self) -> None:
+        """Answer those who ask what is offered here, though nothing is."""
+        from perdure_replication.topics import exchange_of  # it stands on this floor
+
+        exchange_of(self)
 
     def _turn_out(self, event: MembershipEvent) -> None:
         for line in list(self._lines.values()):

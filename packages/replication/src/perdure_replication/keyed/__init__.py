@@ -1,0 +1,7 @@
+"""Keyed states: many keys a node, each with its own value and generation, followed by key or prefix."""
+
+from perdure_replication.keyed._keyed import Keyed, KeyedChange
+from perdure_replication.keyed._part import Held
+from perdure_replication.keyed._state import KeyedState
+
+__all__ = ["Held", "Keyed", "KeyedChange", "KeyedState"]
