@@ -28,7 +28,9 @@ DOORS = [
     "perdure.snapshots",
     "perdure.upkeep",
     "perdure_replication",
+    "perdure_replication.keyed",
     "perdure_replication.testing",
+    "perdure_replication.topics",
     "perdure_testkit",
 ]
 
