@@ -24,7 +24,15 @@ from perdure import (
     replay,
 )
 from perdure.abc import MAX_KEY, Backend, Delete, DeleteRange, Entry, Purge, Put, PutState, WriteGroup
-from perdure.errors import ChainBroken, CorruptionError, KeyMissing, PlaintextRefused, SubjectForgotten, TailCut
+from perdure.errors import (
+    ChainBroken,
+    CorruptionError,
+    KeyMissing,
+    PlaintextRefused,
+    RolledBack,
+    SubjectForgotten,
+    TailCut,
+)
 from perdure.memory import MemoryBackend
 from perdure.security import Anchor, Seal
 from perdure.security._layout import plain_record
@@ -327,9 +335,10 @@ class TestAnchor:
         assert "an anchor knows another record" in problem.reason
 
     async def test_an_anchor_is_a_document(self, store: Backend) -> None:
-        await tell(store, old(chain=True), *"1234", types=(Diary,))
+        await tell(store, old(chain=True), *"1234", types=(Diary, Note))
         anchor = await take_anchor(store)
 
+        assert (list(anchor.heads), list(anchor.states)) == (["Diary/a"], ["Note/a"])
         assert Anchor.from_json(anchor.to_json()) == anchor
 
     @pytest.mark.parametrize("document", [b"", b"{}", b"[]", b'{"form":"x","taken":"2020-01-01T00:00:00Z","heads":{}}'])
@@ -347,6 +356,74 @@ class TestAnchor:
         result = await verify(store, new(chain=True), anchor=anchor)
 
         assert (result.problems, (await take_anchor(store)).heads["Person/a"]) == ([], anchor.heads["Person/a"])
+
+
+class TestAnchoredStates:
+    """Of a durable state only the newest revision is stored, so nothing else tells that an older one was put back."""
+
+    @pytest.mark.parametrize("sealing", [None, old(chain=True)], ids=["without keys", "with keys"])
+    async def test_one_that_was_rolled_back_is_found(self, store: Backend, sealing: Sealing | None) -> None:
+        await tell(store, old(chain=True), "1", types=(Note,))
+        before = await entries(store, "durable", "Note/a")
+        await tell(store, old(chain=True), "2", types=(Note,))
+        anchor = await take_anchor(store)
+        await write(store, Purge("durable", "Note/a"), Put("durable", "Note/a", 1, before[1]))
+
+        [problem] = (await verify(store, sealing, anchor=anchor)).problems
+
+        assert isinstance(problem, RolledBack)
+        assert str(problem).startswith("Note/a, revision 1: ")
+
+    async def test_one_that_has_vanished_is_found(self, store: Backend) -> None:
+        await tell(store, old(chain=True), "1", types=(Note,))
+        anchor = await take_anchor(store)
+        await write(store, Purge("durable", "Note/a"))
+
+        [problem] = (await verify(store, anchor=anchor)).problems
+
+        assert isinstance(problem, RolledBack)
+
+    async def test_another_one_of_the_same_revision_is_found(self, store: Backend) -> None:
+        await tell(store, old(chain=True), "1", types=(Note,))
+        anchor = await take_anchor(store)
+        await write(store, Purge("durable", "Note/a"))
+        await tell(store, old(chain=True), "another", types=(Note,))
+
+        [problem] = (await verify(store, old(chain=True), anchor=anchor)).problems
+
+        assert type(problem) is ChainBroken
+
+    @pytest.mark.parametrize("harm", ["roll back", "remove", "exchange"])
+    async def test_recovery_refuses_it(self, store: Backend, harm: str) -> None:
+        await tell(store, old(chain=True), "1", types=(Note,))
+        before = await entries(store, "durable", "Note/a")
+        await tell(store, old(chain=True), "2", types=(Note,))
+        anchored = old(chain=True, anchor=await take_anchor(store))
+        await write(store, Purge("durable", "Note/a"))
+        if harm == "roll back":
+            await write(store, Put("durable", "Note/a", 1, before[1]))
+        elif harm == "exchange":
+            await tell(store, old(chain=True), "x", "y", types=(Note,))
+
+        with pytest.raises(ChainBroken, match="Note/a, revision"):
+            await tell(store, anchored, "3", types=(Note,))
+
+    async def test_later_revisions_are_read(self, store: Backend) -> None:
+        await tell(store, old(chain=True), "1", types=(Note,))
+        anchored = old(chain=True, anchor=await take_anchor(store))
+
+        await tell(store, anchored, "2", types=(Note,))
+        await tell(store, anchored, "3", types=(Note,))
+
+        assert (await verify(store, anchored)).problems == []
+
+    async def test_what_is_sealed_anew_is_what_it_was(self, store: Backend) -> None:
+        await tell(store, old(chain=True), "1", types=(Note,))
+        anchor = await take_anchor(store)
+        await reseal(store, both(chain=True))
+
+        assert (await verify(store, new(chain=True, anchor=anchor))).problems == []
+        await tell(store, new(chain=True, anchor=anchor), "2", types=(Note,))
 
 
 class TestReseal:

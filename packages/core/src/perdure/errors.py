@@ -20,7 +20,8 @@ PerdureError
 │   └── StaleRevision         the caller expected another revision; it is `Rejected` too: the asker alone gets it
 ├── CorruptionError           a stored record cannot be trusted: restore it
 │   ├── DamagedSnapshot       a snapshot cannot be trusted: older ones may be, and the events are
-│   ├── ChainBroken           a log is not the one that its chain, or an anchor, tells of
+│   ├── ChainBroken           what is stored is not what its chain, or an anchor, tells of
+│   │   ├── RolledBack        a durable state is older than an anchor knows it
 │   │   └── TailCut           a log ends before its anchored head
 │   └── SealError             a sealed record cannot be opened, or one is not sealed
 │       ├── KeyMissing        its key is not in the keyring: add it
@@ -273,7 +274,19 @@ class DamagedSnapshot(CorruptionError):
 
 
 class ChainBroken(CorruptionError):
-    """A log is not the one of which its chain, or an anchor, tells: records were removed, put in, or exchanged."""
+    """What is stored is not that of which its chain, or an anchor, tells: it was removed, put in, or exchanged."""
+
+
+class RolledBack(ChainBroken):
+    """A durable state is one from before its anchor, or gone."""
+
+    def __init__(self, persistence_id: str, sequence_number: int, anchored: int) -> None:
+        Exception.__init__(self, persistence_id, sequence_number, anchored)
+        self.persistence_id = persistence_id
+        self.sequence_number = sequence_number
+        self.anchored = anchored
+        self.reason = f"the state is of this revision, and an anchor has known it at {anchored}: restore it"
+        self.number = "revision"
 
 
 class TailCut(ChainBroken):

@@ -48,14 +48,16 @@ async def newest(
 ) -> Changed[Any] | None:
     """Return the present revision of a durable state, None if there was never one.
 
-    Raises `SealError` for a record that cannot be opened, `CorruptionError` for one that cannot be used, `StoreError`
-    when the store cannot be read.
+    Raises `SealError` for a record that cannot be opened, `RolledBack` or `ChainBroken` for what is not as an anchor
+    knows it, `CorruptionError` for a record that cannot be used, `StoreError` when the store cannot be read.
     """
     page = await backend.page(DURABLE, persistence_id, 1, MAX_KEY + 1, limit=1, max_bytes=1, reverse=True)
     for revision, record in page.entries:
         if custody is not None:
-            record = custody.seal.open(revision, record)
+            record = custody.opened_state(revision, record)
         return changed(codec, persistence_id, revision, record)
+    if custody is not None:
+        custody.check_no_state()
     return None
 
 

@@ -78,6 +78,20 @@ class Custody:
         unseal = self.seal.open
         return [Entry(key, unseal(key, record)) for key, record in entries]
 
+    def opened_state(self, revision: int, record: bytes) -> bytes:
+        """Return a durable state as it was before it was sealed.
+
+        Raises `SealError`; `RolledBack`, `ChainBroken` for one that is not what an anchor knows.
+        """
+        if self.seal.anchor is not None:
+            self.seal.anchor.check_state(self.name, revision, record)
+        return self.seal.open(revision, record)
+
+    def check_no_state(self) -> None:
+        """Raise `RolledBack` if an anchor knows a durable state."""
+        if self.seal.anchor is not None:
+            self.seal.anchor.check_state(self.name, 0, b"")
+
     def check_end(self, number: int) -> None:
         """Raise `TailCut` if an anchor knows more of the log than its events up to a number."""
         anchored = self.seal.anchored

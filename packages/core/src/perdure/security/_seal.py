@@ -10,7 +10,7 @@ from zlib import crc32
 from cryptography.exceptions import InvalidTag
 
 from perdure.errors import PlaintextRefused, RecordAltered, RecordMoved, SubjectKeyMissing
-from perdure.security._anchor import AnchoredHead
+from perdure.security._anchor import Anchor, AnchoredHead
 from perdure.security._chain import digest_of, link_of, next_link
 from perdure.security._ciphers import Ready
 from perdure.security._layout import (
@@ -85,6 +85,11 @@ class Seal:
         return Seal(self._sealing, self._collection, self._name, self._subjects, subject)
 
     @property
+    def anchor(self) -> Anchor | None:
+        """What is known of logs and durable states, if anything."""
+        return self._sealing.anchor
+
+    @property
     def anchored(self) -> AnchoredHead | None:
         """What an anchor knows of the log."""
         anchor = self._sealing.anchor
@@ -137,8 +142,8 @@ class Seal:
     def renewed(self, number: int, data: bytes, *, chained: bool) -> bytes | None:
         """Return a stored record sealed with what is active now; None if it is already.
 
-        It keeps its subject, unless this seal has one, and its place in a chain; with `chained` also one that is in no
-        chain, for the next may be. Raises what `open` raises.
+        It keeps its subject, unless this seal has one, and its place in a chain; with `chained` also its link where it
+        is in no chain, for the next may be, and an anchor may know it. Raises what `open` raises.
         """
         self._sealing.refresh()
         size = HEADER_BYTES.get(data[:2])

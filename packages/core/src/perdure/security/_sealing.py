@@ -23,8 +23,9 @@ class Sealing:
     `suite` is "aes-256-gcm" or "xchacha20-poly1305"; each record says by which it was sealed, and both are read.
 
     With `chain`, each event carries a hash of the one before, so that `verify` finds what was removed, exchanged or put
-    in, also without keys. With an `anchor`, which `take_anchor` has made of such logs and somebody kept elsewhere,
-    recovery refuses a log that ends before its anchored head, or has another record there.
+    in, also without keys. With an `anchor`, which `take_anchor` has made of such a store and somebody kept elsewhere,
+    recovery refuses a log that ends before its anchored head, or has another record there, and a durable state from
+    before the anchor.
 
     With `hide_names`, stores see keyed hashes in place of persistence ids. It is for a new store, and for all of it.
 

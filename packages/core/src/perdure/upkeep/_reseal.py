@@ -37,6 +37,8 @@ from perdure.upkeep._names import stored_names
 from perdure.upkeep._opened import elsewhere, opened
 
 _STATE, _PREFIX = "sealing", "sweep"
+_LINKED = (EVENTS, DURABLE)
+"""The kinds of records of which a chain or an anchor knows the links."""
 
 ActorType = type[PersistentActor[Any, Any]] | type[DurableStateActor[Any]]
 
@@ -256,7 +258,7 @@ class _Sweep:
                 return []
             for number, record in entries:
                 _check(name, number, record)
-                again = seal.renewed(number, record, chained=kind == EVENTS and seal.is_chained)
+                again = seal.renewed(number, record, chained=kind in _LINKED and seal.is_chained)
                 if again is not None:
                     renewed.append(Entry(number, again))
         except SubjectForgotten:  # a log has one subject

@@ -14,7 +14,14 @@ from typing import Any
 import msgspec
 
 from perdure.abc import MAX_KEY, Backend, Entry
-from perdure.errors import ChainBroken, CorruptionError, DamagedSnapshot, SubjectForgotten, TailCut
+from perdure.errors import (
+    ChainBroken,
+    CorruptionError,
+    DamagedSnapshot,
+    RolledBack,
+    SubjectForgotten,
+    TailCut,
+)
 from perdure.journal import EVENTS, RecordError, pages, timestamp_of
 from perdure.persistence._changes import DURABLE
 from perdure.persistence._custody import own_sealing
@@ -23,7 +30,6 @@ from perdure.persistence._recovering import Recovering
 from perdure.security import (
     ORIGIN,
     Anchor,
-    AnchoredHead,
     Keyring,
     Sealing,
     Vault,
@@ -78,8 +84,8 @@ async def verify(
 
     Without a sealing, sealed records are not opened. Name the `actor_types` that have a sealing of their own.
     `snapshots` and `archive` are those of the system, where they are elsewhere. With an `anchor` (or that of the
-    sealing) each log is held to its anchored head. `found` is told of each problem at once,
-    `progress` of the counts, after each page. Memory does not grow with the store.
+    sealing) each log is held to its anchored head, and each durable state to what it was. `found` is told of each
+    problem at once, `progress` of the counts, after each page. Memory does not grow with the store.
 
     Raises `StoreError` when the store cannot be read, `SealError` or `SealedStore` when the sealing is not its own.
     """
@@ -119,16 +125,15 @@ class _Verifier:
         self.result = Verification()
         self._backend = backend
         self._vault = vault
-        self.heads: dict[str, AnchoredHead] = {} if anchor is None else anchor.heads
+        self.anchor = anchor
         self._snapshots = snapshots
         self._archive = archive
         self._found = found
         self._progress = progress
 
     async def run(self) -> None:
-        for name, head in self.heads.items():
-            if not await self._backend.last(EVENTS, name):
-                self.report(TailCut(name, 0, head.sequence_number))
+        if self.anchor is not None:
+            await self._vanished(self.anchor)
         async with aclosing(stored_names(self._backend, EVENTS)) as names:
             async for name in names:
                 await self._log(name)
@@ -138,6 +143,15 @@ class _Verifier:
             async with aclosing(stored_names(self._backend, collection)) as names:
                 async for name in names:
                     await self._states(collection, name)
+
+    async def _vanished(self, anchor: Anchor) -> None:
+        """Report what an anchor knows and of which nothing is left."""
+        for name, head in anchor.heads.items():
+            if not await self._backend.last(EVENTS, name):
+                self.report(TailCut(name, 0, head.sequence_number))
+        for name, head in anchor.states.items():
+            if not await self._backend.last(DURABLE, name):
+                self.report(RolledBack(name, 0, head.sequence_number))
 
     async def _log(self, name: str) -> None:
         """Look through an archive and its log, as one."""
@@ -201,7 +215,17 @@ class _Verifier:
                 for entry in entries:
                     self.result.states += 1
                     self._open(collection, name, *entry)
+                if collection == DURABLE and entries:
+                    self._check_state(name, *entries[-1])
                 self._progress(self.result)
+
+    def _check_state(self, name: str, revision: int, record: bytes) -> None:
+        """Hold a durable state to what the anchor knows of it."""
+        try:
+            if self.anchor is not None:
+                self.anchor.check_state(name, revision, record)
+        except CorruptionError as error:
+            self.report(error)
 
     async def _snapshots_elsewhere(self, name: str) -> None:
         at_most = MAX_KEY
@@ -253,7 +277,7 @@ class _Log:
         self.has_archive = True
         """False once the archive of this log was found to be damaged."""
         self._verifier = verifier
-        self._anchored = verifier.heads.get(name)
+        self._anchored = None if verifier.anchor is None else verifier.anchor.heads.get(name)
         self._link: bytes | None = None
         self._is_chained = False
 
