@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import sys
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,43 +12,9 @@ from perdure.security import EncryptedKey
 from perdure_replication import Member, Snapshot, decode_frame
 from perdure_replication.redis import RedisTransport
 
-MEMBER = Path(__file__).with_name("member.py")
-SECRET = bytes(range(32)).hex()
+from ..processes import SECRET, Process, agree  # noqa: TID252 - tests are no package
+
 OPTIONS = "?beat_interval=0.1&unreachable_after=1&timeout=2"
-
-
-class Process:
-    """A process that is a node."""
-
-    def __init__(self, name: str, process: asyncio.subprocess.Process) -> None:
-        self.name = name
-        self._process = process
-
-    @classmethod
-    async def start(cls, name: str, url: str) -> Process:
-        pipe = asyncio.subprocess.PIPE
-        command = (sys.executable, str(MEMBER), name, url + OPTIONS, SECRET)
-        member = cls(name, await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe))
-        await member.says("show")
-        return member
-
-    async def says(self, word: str) -> dict[str, Any]:
-        """Tell the node to do something. Returns what it sees then."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(f"{word}\n".encode())
-        async with asyncio.timeout(30):
-            answer: dict[str, Any] = json.loads(await self._process.stdout.readline())
-        return answer
-
-    async def sees(self) -> dict[str, Any]:
-        return await self.says("show")
-
-    async def kill(self) -> None:
-        """End it as `kill -9` does."""
-        if self._process.returncode is None:
-            self._process.kill()
-        await self._process.wait()
 
 
 Start = Callable[[str], Any]
@@ -68,19 +31,12 @@ async def start(broker: Any) -> AsyncIterator[Start]:
     members: list[Process] = []
 
     async def start(name: str) -> Process:
-        members.append(await Process.start(name, broker.url))
+        members.append(await Process.start(name, broker.url + OPTIONS))
         return members[-1]
 
     yield start
     for member in members:
         await member.kill()
-
-
-async def agree(*members: Process) -> bool:
-    """Tell whether all hold the same of all, who are fresh."""
-    seen = [await member.sees() for member in members]
-    views = seen[0]["views"]
-    return len(views) >= len(members) and all(each["views"] == views and each["fresh"] for each in seen)
 
 
 async def test_a_node_that_is_killed_under_load_comes_back(start: Start, until: Any) -> None:
