@@ -4,7 +4,11 @@ PerdureError
 └── ReplicationError
     ├── BadFrame              bytes from a peer are no frame of ours: it is counted and dropped
     ├── BrokerUnavailable     a broker does not answer, or refuses to: start it, or retry later
+    ├── CannotCross           a type cannot cross between processes: mend it, or move it to a module
     ├── CannotListen          a transport cannot have its address: free it, or choose another
+    ├── HostLost              a host died while it had a message: it may have been handled; read before deciding
+    ├── HostUnavailable       a host did not answer in time; the message was not sent: retry later
+    ├── InvalidHosts          what hosts were given cannot be right: mend it
     ├── InvalidState          a definition of a replicated state cannot be right: mend it
     ├── InvalidNode           a node's settings cannot be right: mend them
     ├── InvalidTransport      what a transport or a membership was given cannot be right: mend it
@@ -16,6 +20,9 @@ PerdureError
     │   └── TooManyMutations  too many wait for the store: slow down
     ├── NodeTaken             another open node has this name: choose another, or close that one
     ├── PeerUnreachable       a frame cannot be sent now; the node sends again what matters
+    ├── RayMissing            Ray is not installed, or does not load: install the extra
+    ├── RemoteFailure         an actor failed at a host with an error that cannot be made again here
+    ├── ReplyLost             a message was handled, but its reply cannot cross: mend the reply
     ├── StalePeers            a strict query could not be answered from fresh views: retry, or ask for less
     ├── UnknownState          the node has no replicated state of this name: pass it to the node
     └── UnknownVersion        bytes are of a version that is not read here: the policy says what happens
@@ -25,7 +32,7 @@ Each error has typed fields, from which the class builds its message.
 
 from __future__ import annotations
 
-from perdure.errors import PerdureError
+from perdure.errors import OutcomeUnknown, PerdureError
 
 
 class ReplicationError(PerdureError):
@@ -103,6 +110,63 @@ class CannotListen(ReplicationError):
         return f"nothing can listen at {self.address}: {self.reason}: free it, or choose another"
 
 
+class CannotCross(ReplicationError, TypeError):
+    """A message, a reply, an error or a function cannot be sent to another process. Nothing was sent."""
+
+    def __init__(self, what: str, reason: str) -> None:
+        super().__init__(what, reason)
+        self.what = what
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.what} cannot cross to another process: {self.reason}"
+
+
+class HostLost(ReplicationError, OutcomeUnknown):
+    """A host died, or was cut off, while it had a message. It may have been handled, once, or not at all.
+
+    The actor at `path` comes back at another host, or at the same one when it is restarted, as its log says.
+    """
+
+    def __init__(self, path: str, host: str, reason: str) -> None:
+        Exception.__init__(self, path, host, reason)
+        self.operation = "ask"
+        self.path = path
+        self.host = host
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return (
+            f"{self.path}: the host {self.host} was lost while it had a message, which may have been handled: "
+            f"read before deciding anything: {self.reason}"
+        )
+
+
+class HostUnavailable(ReplicationError, TimeoutError):
+    """A host did not answer for `seconds`, or was stopped. The message was not sent."""
+
+    def __init__(self, host: str, seconds: float, reason: str) -> None:
+        super().__init__(host, seconds, reason)
+        self.host = host
+        self.seconds = seconds
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"the host {self.host} is not available after {self.seconds:g} s, and nothing was sent: {self.reason}"
+
+
+class InvalidHosts(ReplicationError, ValueError):
+    """Hosts were given something that cannot be right."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(name, reason)
+        self.name = name
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"hosts {self.name!r}: {self.reason}"
+
+
 class NodeClosed(ReplicationError):
     """A node was used before it was opened, or after it was closed."""
 
@@ -171,6 +235,42 @@ class PeerUnreachable(ReplicationError):
 
     def __str__(self) -> str:
         return f"{self.peer} cannot be reached: {self.reason}"
+
+
+class RayMissing(ReplicationError, ImportError):
+    """Ray cannot be imported."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"ray cannot be imported: pip install 'perdure-replication[ray]': {self.reason}"
+
+
+class RemoteFailure(ReplicationError):
+    """An actor at a host raised an error of the type `error`, which cannot be made again here; `text` is its text."""
+
+    def __init__(self, path: str, error: str, text: str) -> None:
+        super().__init__(path, error, text)
+        self.path = path
+        self.error = error
+        self.text = text
+
+    def __str__(self) -> str:
+        return f"{self.path} raised {self.error}: {self.text}"
+
+
+class ReplyLost(ReplicationError):
+    """A message was handled, and what was stored for it stays, but its reply cannot cross, or is not of its type."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.path} has handled a message, but its reply is lost: {self.reason}"
 
 
 class StalePeers(ReplicationError):
