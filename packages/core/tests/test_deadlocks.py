@@ -382,6 +382,25 @@ class TestFullMailboxes:
         await turns()
         assert did(system)[1:] == ["x", "y"]
 
+    async def test_refuse_who_cannot_wait(self, system: ActorSystem) -> None:
+        """What `post` has no room for is not handled, and not behind what waits for room either."""
+        gate = asyncio.Event()
+        small = type("Small", (Puppet,), {"mailbox_capacity": 1})
+        ref = await system.spawn(small, "a")
+        ref.post(Do(waiting(gate)))
+        await turns()
+        ref.post(Do(noting("x")))
+
+        with pytest.raises(MailboxFull, match="/user/a had 1 messages waiting, and no room for another"):
+            ref.post(Do(noting("y")))
+        gate.set()
+        await turns()
+
+        assert did(system)[1:] == ["x"]
+        await ref.stop()
+        with pytest.raises(ActorStopped):
+            ref.post(Do(noting("z")))
+
     async def test_of_two_that_tell_each_other_end_in_time(self, system: ActorSystem, clock: VirtualClock) -> None:
         """A tell waits no longer than an ask (W-08)."""
         small = type("Small", (Puppet,), {"mailbox_capacity": 1, "supervision": Resume()})

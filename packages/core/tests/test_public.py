@@ -29,6 +29,7 @@ DOORS = [
     "perdure.upkeep",
     "perdure_replication",
     "perdure_replication.keyed",
+    "perdure_replication.runtime",
     "perdure_replication.testing",
     "perdure_replication.topics",
     "perdure_testkit",

@@ -108,7 +108,7 @@ class AskedItself(ActorError):
 
 
 class MailboxFull(ActorError, TimeoutError):
-    """A told message found no room in the mailbox for `seconds`. It was not sent."""
+    """A told message found no room in the mailbox for `seconds`, 0 where it did not wait. It was not sent."""
 
     def __init__(self, path: str, capacity: int, seconds: float) -> None:
         super().__init__(path, capacity, seconds)
@@ -117,8 +117,9 @@ class MailboxFull(ActorError, TimeoutError):
         self.seconds = seconds
 
     def __str__(self) -> str:
+        so_long = f" for {self.seconds:g} s" if self.seconds else ""
         return (
-            f"{self.path} had {self.capacity} messages waiting for {self.seconds:g} s, and no room for another: "
+            f"{self.path} had {self.capacity} messages waiting{so_long}, and no room for another: "
             f"send less, or set mailbox_capacity"
         )
 

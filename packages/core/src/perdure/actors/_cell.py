@@ -182,6 +182,13 @@ class Cell:
             return None
         return mailbox.park(envelope)
 
+    def offer(self, envelope: Envelope) -> bool:
+        """Hand an envelope to the actor if there is room."""
+        if self._scheduled:
+            return self._queue().offer(envelope)
+        self.post(envelope)
+        return True
+
     def post_own(self, message: Message[Any], context: Variables) -> Envelope:
         """Hand over what the actor is to hear, room or not."""
         envelope = Envelope(message, None, None, context, own=True)

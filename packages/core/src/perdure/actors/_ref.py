@@ -98,6 +98,15 @@ class ActorRef:
         finally:
             waits.pop(admitted, None)
 
+    def post(self, message: Message[Any]) -> None:
+        """Send `message` and forget it, at once or not at all, without waiting.
+
+        Raises `ActorStopped` when the actor is over; `MailboxFull` when there is no room now.
+        """
+        cell = self._live_cell(message)
+        if not cell.offer(Envelope(message, None, current.get(), copy_context())):
+            raise MailboxFull(self.path, self._props.actor_type.mailbox_capacity, 0.0)
+
     async def stop(self, *, timeout: float | None = None) -> None:
         """Have the actor finish the message in hand and stop, with its children; return when all of it is over.
 
