@@ -7,16 +7,14 @@ module is imported when its scheme is first asked for.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.metadata import EntryPoint, entry_points
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, cast
 
-from perdure.errors import BrokenPlugin, PerdureError, UnknownBackend
 from perdure_replication._membership import Membership
+from perdure_replication._plugins import load_plugin
 from perdure_replication._transport import Transport
 from perdure_replication.errors import InvalidTransport
 
 GROUP = "perdure.transports"
-_WHAT = "transport"
 
 
 class Ports(NamedTuple):
@@ -46,31 +44,5 @@ def open_ports(url: str, *, cluster: str = "perdure", **options: object) -> Port
     scheme, separator, _ = url.partition("://")
     if not separator:
         raise InvalidTransport(repr(url), "it is no URL: write for example tcp://127.0.0.1:7400")
-    return _loaded(_found(scheme))(url, cluster, options)
-
-
-def _found(scheme: str) -> EntryPoint:
-    claims = {_distribution(entry): entry for entry in entry_points(group=GROUP, name=scheme)}
-    if len(claims) > 1:
-        both = " and ".join(sorted(claims))
-        raise BrokenPlugin(scheme, both, "they claim the same scheme: remove one of them", _WHAT)
-    for entry in claims.values():
-        return entry
-    installed = tuple(sorted(entry.name for entry in entry_points(group=GROUP)))
-    raise UnknownBackend(scheme, installed, "Is the scheme spelled right, and its plug-in installed?", _WHAT)
-
-
-def _loaded(entry: EntryPoint) -> OpenPorts:
-    try:
-        opener: OpenPorts = entry.load()
-    except PerdureError:
-        raise
-    except Exception as error:
-        reason = f"{type(error).__name__}: {error}"
-        raise BrokenPlugin(entry.name, _distribution(entry), reason, _WHAT) from error
-    return opener
-
-
-def _distribution(entry: EntryPoint) -> str:
-    """Return the name and version of what an entry point was installed with."""
-    return f"{entry.dist.name} {entry.dist.version}" if entry.dist is not None else "(unknown)"
+    opener = cast("OpenPorts", load_plugin(GROUP, scheme, "transport", "scheme"))
+    return opener(url, cluster, options)

@@ -9,6 +9,8 @@ PerdureError
     ├── HostLost              a host died while it had a message: it may have been handled; read before deciding
     ├── HostUnavailable       a host did not answer in time; the message was not sent: retry later
     ├── InvalidHosts          what hosts were given cannot be right: mend it
+    ├── InvalidMessage        a message cannot go to another node: make it plain data, or name its type
+    ├── InvalidRuntime        what an actor runtime was given cannot be right: mend it
     ├── InvalidState          a definition of a replicated state cannot be right: mend it
     ├── InvalidNode           a node's settings cannot be right: mend them
     ├── InvalidTransport      what a transport or a membership was given cannot be right: mend it
@@ -21,11 +23,13 @@ PerdureError
     ├── NodeTaken             another open node has this name: choose another, or close that one
     ├── PeerUnreachable       a frame cannot be sent now; the node sends again what matters
     ├── RayMissing            Ray is not installed, or does not load: install the extra
-    ├── RemoteFailure         an actor failed at a host with an error that cannot be made again here
+    ├── RemoteFailure         an actor failed elsewhere with an error that cannot be made again here
     ├── ReplyLost             a message was handled, but its reply cannot cross: mend the reply
+    ├── RuntimeClosed         an actor runtime is not open: use it inside `async with`
     ├── StalePeers            a strict query could not be answered from fresh views: retry, or ask for less
     ├── UnknownState          the node has no replicated state of this name: pass it to the node
-    └── UnknownVersion        bytes are of a version that is not read here: the policy says what happens
+    ├── UnknownVersion        bytes are of a version that is not read here: the policy says what happens
+    └── WaitsForItself        the event loop's own thread would wait for the event loop: await it there
 
 Each error has typed fields, from which the class builds its message.
 """
@@ -72,6 +76,30 @@ class InvalidState(ReplicationError, TypeError):
 
     def __str__(self) -> str:
         return f"{self.state}: {self.reason}"
+
+
+class InvalidMessage(ReplicationError, TypeError):
+    """A message that was to go between nodes is neither plain data nor of a type that the runtime was given."""
+
+    def __init__(self, kind: str, reason: str) -> None:
+        super().__init__(kind, reason)
+        self.kind = kind
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"a message of the type {self.kind}: {self.reason}: pass its type as one of `messages` to both runtimes"
+
+
+class InvalidRuntime(ReplicationError, ValueError):
+    """An actor runtime was given something that cannot be right."""
+
+    def __init__(self, kind: str, reason: str) -> None:
+        super().__init__(kind, reason)
+        self.kind = kind
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"the runtime {self.kind!r}: {self.reason}"
 
 
 class InvalidNode(ReplicationError, ValueError):
@@ -249,7 +277,7 @@ class RayMissing(ReplicationError, ImportError):
 
 
 class RemoteFailure(ReplicationError):
-    """An actor at a host raised an error of the type `error`, which cannot be made again here; `text` is its text."""
+    """An actor elsewhere raised an error of the type `error`, which cannot be made again here; `text` is its text."""
 
     def __init__(self, path: str, error: str, text: str) -> None:
         super().__init__(path, error, text)
@@ -271,6 +299,17 @@ class ReplyLost(ReplicationError):
 
     def __str__(self) -> str:
         return f"{self.path} has handled a message, but its reply is lost: {self.reason}"
+
+
+class RuntimeClosed(ReplicationError):
+    """An actor runtime was used before it was opened, or after it was closed."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what
+
+    def __str__(self) -> str:
+        return f"{self.what} is not open: use it inside `async with`"
 
 
 class StalePeers(ReplicationError):
@@ -316,3 +355,10 @@ class UnknownVersion(ReplicationError):
 
     def __str__(self) -> str:
         return f"{self.state}: a {self.what} of version {self.version}; read here: {', '.join(map(str, self.readable))}"
+
+
+class WaitsForItself(ReplicationError, RuntimeError):
+    """The thread of an event loop was to wait for something that this loop has to do."""
+
+    def __str__(self) -> str:
+        return "this is the event loop's own thread, which would wait for itself: write `await` instead of `wait`"

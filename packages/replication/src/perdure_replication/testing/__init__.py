@@ -6,11 +6,13 @@ from perdure_replication.testing._network import Network
 from perdure_replication.testing._party import Guest, NewPorts, NewTransport
 from perdure_replication.testing._persistence import FailingPersistence, InMemoryPersistence
 from perdure_replication.testing._runtime import TestRuntime
+from perdure_replication.testing._runtime_contract import ActorRuntimeContract
 from perdure_replication.testing._simulation import SimulatedNode, Simulation
 from perdure_replication.testing._states import Adjusted, Secretive, Shown, TestDeltaState, TestState, Tuned, Value
 from perdure_replication.testing._transport_contract import TransportContract
 
 __all__ = [
+    "ActorRuntimeContract",
     "Adjusted",
     "FailingPersistence",
     "Guest",
