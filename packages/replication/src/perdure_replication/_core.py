@@ -18,6 +18,7 @@ from perdure_replication._messages import Hello, Message, Standings
 from perdure_replication._metrics import Metrics
 from perdure_replication._peers import Peer, Peers
 from perdure_replication._pulls import Asking, Pulls
+from perdure_replication._served import Served
 from perdure_replication._settings import DEFAULTS, Settings
 from perdure_replication._shard import Shard
 from perdure_replication.errors import UnknownState
@@ -68,8 +69,7 @@ class Core:
         self._pulls = Pulls()
         self._queries: dict[int, Asking] = {}
         self._feed: dict[str, Generation] = {}
-        self._served: set[str] = set()
-        """Peers that were sent something in this incarnation: what others hold of it is an earlier life's."""
+        self._served = Served(4 * self._limits.members)
         self._claiming = 0
         self._claimed_at = -inf
         self._tokens = 0
@@ -144,7 +144,7 @@ class Core:
 
     def _send(self, peers: tuple[str, ...], message: Message, *, everyone: bool = False) -> None:
         if peers and not self._is_silent:
-            self._do(Send(peers, message, self.incarnation, self._stamp, everyone))
+            self._out.append(Send(peers, message, self.incarnation, self._stamp, everyone))
 
     def _fail(self, tokens: Iterable[int], error: Exception) -> None:
         for token in tokens:

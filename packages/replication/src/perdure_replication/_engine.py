@@ -111,7 +111,6 @@ class Engine(Publishing, Following):
         self._end_queries()
 
     def _joined(self, event: Joined) -> None:
-        self._audiences.clear()
         name, incarnation = event.member.name, event.member.incarnation
         if name == self.name:
             if incarnation > self.incarnation and not self._claiming:
@@ -124,7 +123,7 @@ class Engine(Publishing, Following):
                 self._limit("members")
                 return
         elif incarnation > peer.incarnation:
-            peer.begin(incarnation)
+            self._begin_life(peer, incarnation)
         elif peer.reachable and peer.met:
             return
         peer.reachable = True
@@ -132,7 +131,6 @@ class Engine(Publishing, Following):
         self._say_hello(peer, answer=True)
 
     def _unreachable(self, event: Unreachable) -> None:
-        self._audiences.clear()
         peer = self._peers.find(event.name)
         if peer is not None and event.incarnation >= peer.incarnation:
             peer.reachable = False
@@ -199,8 +197,7 @@ class Engine(Publishing, Following):
             self._tell_obsolete(peer, Obsolete(incarnation, Generation(peer.least, 0)))
             return None
         elif incarnation > peer.incarnation:
-            self._audiences.clear()
-            peer.begin(incarnation)
+            self._begin_life(peer, incarnation)
             self._say_hello(peer, answer=True)
         return peer
 
@@ -209,6 +206,10 @@ class Engine(Publishing, Following):
         if not isinstance(frame.message, Goodbye):
             self._refuse("departed", "it has left", frame.source, "info")
             self._send((frame.source,), Obsolete(frame.incarnation, Generation(departed, MAX_NUMBER)))
+
+    def _begin_life(self, peer: Peer, incarnation: int) -> None:
+        self._audiences.clear()
+        peer.begin(incarnation)
 
     def _recalled(self, event: Recalled) -> None:
         """Take over what a node had kept that may be down: it is known from then on, and surely not fresh."""
@@ -220,12 +221,14 @@ class Engine(Publishing, Following):
             return
         if frame.source not in self._peers and self._peers.admit(frame.source, 0, reachable=False) is None:
             self._limit("members")
-        elif self._entry(frame.message.state, frame.source).is_behind(frame.message.generation):
-            self._take_snapshot(frame.message, frame.source, -inf)
+        elif (entry := self._entry(frame.message.state, frame.source)).is_behind(frame.message.generation):
+            self._take_snapshot(entry, frame.message, -inf)
 
     def _hello(self, peer: Peer, message: Hello, frame: Frame) -> None:
-        self._audiences.clear()
-        peer.met, peer.reads = True, message.reads
+        if message.reads != peer.reads:
+            self._audiences.clear()
+            peer.reads = self._reads if message.reads == self._reads else message.reads
+        peer.met = True
         self._turn_out(peer)
         if message.answer:
             self._say_hello(peer, answer=False)
@@ -238,6 +241,7 @@ class Engine(Publishing, Following):
         """Tell whether a member listens, where that has changed: from its hello on, while it can be reached."""
         attends = peer.reachable and peer.met
         if attends != peer.attends:
+            self._audiences.clear()
             peer.attends = attends
             about = Member(peer.name, peer.incarnation)
             self._do(Turnout(Joined(about) if attends else Unreachable(about.name, about.incarnation)))
@@ -269,6 +273,8 @@ class Engine(Publishing, Following):
         interval = self._settings.digest_interval * (0.9 + 0.2 * self._random.random())
         self._agenda.set(task, self._now + interval)
         for peer in self._peers:
+            if peer.brought and max(peer.brought.values()) <= self._now - self._settings.pull_timeout:
+                peer.brought = None
             if peer.reachable and not peer.met:
                 self._say_hello(peer, answer=True)
         met = tuple(peer.name for peer in self._peers if peer.reachable and peer.met)

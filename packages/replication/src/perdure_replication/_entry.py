@@ -47,8 +47,8 @@ class Entry:
         self.wanted: Generation | None = None
         """What was pushed, and has not come."""
         self.incompatible = False
-        self.ahead: dict[int, Delta] = {}
-        """Deltas that came before those that they build on, by base."""
+        self.ahead: dict[int, Delta] | None = None
+        """Deltas that came before those that they build on, by base; seldom there are any."""
         self.gaps = self.failures = 0
         self.error = ""
         self.synced: float | None = None
@@ -65,7 +65,8 @@ class Entry:
 
     def confirm(self, moment: float) -> None:
         """Note that the view was current at a moment."""
-        self.confirmed = max(self.confirmed, moment)
+        if moment > self.confirmed:
+            self.confirmed = moment
 
     def is_fresh(self, bound: float, asked: float) -> bool:
         """Tell whether the view was current at `bound` and nothing newer is known, or was current when it was asked."""
@@ -117,13 +118,23 @@ class Entry:
         here = self.generation
         if not self.ahead or here is None:
             return None
-        self.ahead = {base: delta for base, delta in self.ahead.items() if here < delta.generation}
-        return next((self.ahead.pop(base) for base in sorted(self.ahead) if base <= here.age), None)
+        ahead = {base: delta for base, delta in self.ahead.items() if here < delta.generation}
+        self.ahead = ahead or None
+        return next((ahead.pop(base) for base in sorted(ahead) if base <= here.age), None)
+
+    def keep_ahead(self, delta: Delta, most: int) -> bool:
+        """Keep a delta that came too early. Returns whether there was room."""
+        if self.ahead is None:
+            self.ahead = {}
+        if len(self.ahead) >= most and delta.base not in self.ahead:
+            return False
+        self.ahead[delta.base] = delta
+        return True
 
     def forget(self) -> None:
         """Hold nothing any more."""
         self.view, self.generation, self.confirmed = ABSENT, None, -inf
-        self.ahead.clear()
+        self.ahead = None
 
     def _advance(self, generation: Generation, modified: int, now: float) -> None:
         self.generation, self.modified = generation, modified

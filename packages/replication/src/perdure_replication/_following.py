@@ -34,8 +34,8 @@ class Following(Pulling):
     def _hear(self, peer: Peer, standings: Standings, frame: Frame, *, pull: bool) -> None:
         """Compare what is held of a peer with what it says that it has."""
         moment = peer.scale.moment(frame.sent, self._came)
-        if peer.states is None or peer.states != standings.keys():
-            peer.states = frozenset(standings)
+        if peer.states != standings.keys():
+            peer.states = self._reads.keys() if self._reads.keys() == standings.keys() else frozenset(standings)
         for state in self._shards:
             standing = standings.get(state)
             if standing is None:
@@ -44,7 +44,8 @@ class Following(Pulling):
             entry, generation = self._entry(state, peer.name), standing.generation
             if entry.generation == generation:
                 entry.confirm(moment)
-                self._settle_queries(state, peer.name, moment)
+                if self._queries:
+                    self._settle_queries(state, peer.name, moment)
             elif entry.generation is not None and entry.generation > generation:
                 self._tell_obsolete(peer, Obsolete(frame.incarnation, entry.generation, state))
             else:
@@ -72,19 +73,20 @@ class Following(Pulling):
         moment = self._moment(peer, message.state, message.token, frame)
         if self._is_misplaced(peer, message.state, message.generation, frame):
             return
-        entry, held = self._entry(message.state, peer.name), self._entry(message.state, peer.name).generation
+        entry = self._entry(message.state, peer.name)
+        held = entry.generation
         if held is not None and message.generation < held:
             self.metrics.stale_snapshots_discarded += 1
         elif held == message.generation:
             self._compare(entry, message, moment)
-        elif self._take_snapshot(message, peer.name, moment):
+        elif self._take_snapshot(entry, message, moment):
             self._go_ahead(entry, message.state)
         else:
             return
         self._answered(entry, message.state, message.token)
 
-    def _take_snapshot(self, message: Snapshot, source: str, moment: float) -> bool:
-        entry, definition = self._entry(message.state, source), self._shards[message.state].definition
+    def _take_snapshot(self, entry: Entry, message: Snapshot, moment: float) -> bool:
+        definition = self._shards[message.state].definition
         try:
             view = definition.decode_view(message.view, message.version)
         except Exception as error:
@@ -153,9 +155,7 @@ class Following(Pulling):
         if entry.generation is not None:
             entry.gaps += 1
             self.metrics.age_gaps_detected += 1
-            if len(entry.ahead) < self._limits.ahead or message.base in entry.ahead:
-                entry.ahead[message.base] = message
-            else:
+            if not entry.keep_ahead(message, self._limits.ahead):
                 self._limit("ahead")
         entry.overtaken_by(message.generation)
         self._want(message.state, entry, message.generation)
@@ -164,8 +164,9 @@ class Following(Pulling):
         entry.confirm(moment)
         assert entry.generation is not None
         self._values[state][entry.node] = entry.view
-        self._do(Notify(Change(state, entry.node, entry.generation, entry.view)))
-        self._settle_queries(state, entry.node, moment)
+        self._out.append(Notify(Change(state, entry.node, entry.generation, entry.view)))
+        if self._queries:
+            self._settle_queries(state, entry.node, moment)
 
     def _unreadable(self, entry: Entry, state: str, token: int, error: Exception) -> None:
         """Do what the policy says about an unknown version; ask again for what is damaged."""
@@ -203,7 +204,7 @@ class Following(Pulling):
             return
         entry = self._entry(message.state, peer.name)
         if message.reason == "unknown":
-            peer.states = peer.states and peer.states - {message.state}
+            peer.states = peer.states and frozenset(peer.states - {message.state})
             self._remove(message.state, peer.name)
             return
         entry.incompatible = entry.incompatible or message.reason == "version"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Set
 from math import inf
+from types import MappingProxyType
 
 from perdure_replication._scale import Scale
+
+NOTHING: Mapping[str, tuple[int, ...]] = MappingProxyType({})
 
 
 class Peer:
@@ -42,11 +45,12 @@ class Peer:
         """Whether it listens, as far as was told."""
         self.met = False
         """Whether this life has said hello: before, it would not listen."""
-        self.reads: dict[str, tuple[int, ...]] = {}
-        self.states: frozenset[str] | None = None
-        """The states that it says it has."""
-        self.brought: dict[str, float] = {}
-        """When it was sent what a hello showed it to lack."""
+        self.reads = NOTHING
+        """The versions that it reads, by state. It is never changed in place: most peers share one."""
+        self.states: Set[str] | None = None
+        """The states that it says it has; likewise."""
+        self.brought: dict[str, float] | None = None
+        """When it was sent what a hello showed it to lack, for a while."""
 
     def begin(self, incarnation: int) -> None:
         """Meet a later life."""

@@ -108,23 +108,24 @@ class Publishing(Core):
     def _commit(self, shard: Shard, prepared: list[Prepared]) -> None:
         """Make stored mutations current: from here on they may be seen, here and elsewhere."""
         for each in prepared:
-            generation = shard.commit(each)
-            self._do(Settled(each.token, generation))
+            self._out.append(Settled(each.token, shard.commit(each)))
         self.metrics.total_mutations += len(prepared)
         self._show_own(shard)
-        self._retain_soon(shard)
+        if self._retains:
+            self._retain_soon(shard)
         self._spread(shard, prepared)
 
     def _spread(self, shard: Shard, prepared: list[Prepared]) -> None:
         """Let peers know as urgently as the most urgent of some mutations wants."""
         push = shard.definition.strategy.push
         now = False
-        for kind, seconds in ((each.urgency.kind, each.urgency.seconds) for each in prepared):
+        for urgency in [each.urgency for each in prepared]:
+            kind = urgency.kind
             if kind == "immediate" or (kind == "default" and push == "active"):
                 now = True
                 self.metrics.deltas_immediate += kind == "immediate"
             elif kind == "delayed":
-                self._agenda.bring_forward(("delayed", shard.name), self._now + seconds)
+                self._agenda.bring_forward(("delayed", shard.name), self._now + urgency.seconds)
             elif kind == "default" and push == "feed":
                 self._feed[shard.name] = shard.generation
                 self._agenda.bring_forward(("feed",), self._now + self._settings.feed_interval)
@@ -168,9 +169,7 @@ class Publishing(Core):
         return message
 
     def _serve(self, peers: tuple[str, ...], message: Snapshot | Delta, *, everyone: bool = False) -> None:
-        if len(self._served) > 4 * self._limits.members:
-            self._served.clear()
-        self._served.update(peers)
+        self._served.add(peers)
         if isinstance(message, Snapshot):
             self.metrics.snapshots_sent += 1
         else:
@@ -190,7 +189,7 @@ class Publishing(Core):
 
     def _show_own(self, shard: Shard) -> None:
         self._values[shard.name][self.name] = shard.view
-        self._do(Notify(Change(shard.name, self.name, shard.generation, shard.view)))
+        self._out.append(Notify(Change(shard.name, self.name, shard.generation, shard.view)))
 
     def _retain_soon(self, shard: Shard) -> None:
         if self._retains:
@@ -202,12 +201,17 @@ class Publishing(Core):
         foreign = held is not None and held.incarnation == own.incarnation and not self._has_served(peer)
         if held is not None and (held > own or foreign):
             self._claim(held.incarnation + 1)
-        elif held != own and self._now - peer.brought.get(shard.name, -inf) >= self._settings.pull_timeout:
+        elif held != own and not self._was_brought(peer, shard):
             base = held.age if held is not None and held.incarnation == own.incarnation else None
             message = self._encoded(shard, base, self._version_for(peer, shard))
             if message is not None:
-                peer.brought[shard.name] = self._now
+                peer.brought = {**(peer.brought or {}), shard.name: self._now}
                 self._serve((peer.name,), message)
+
+    def _was_brought(self, peer: Peer, shard: Shard) -> bool:
+        """Tell whether a peer was brought up just now: two hellos may cross."""
+        at = -inf if peer.brought is None else peer.brought.get(shard.name, -inf)
+        return self._now - at < self._settings.pull_timeout
 
     def _pulled(self, peer: Peer, message: Pull, frame: Frame) -> None:
         """Answer a pull with what is newer than it knows, in a version that it reads."""
@@ -255,7 +259,7 @@ class Publishing(Core):
             self._show_own(shard)
             self._retain_soon(shard)
         for peer in self._peers:
-            peer.brought.clear()
+            peer.brought = None
             if peer.reachable:
                 self._say_hello(peer, answer=True)
 

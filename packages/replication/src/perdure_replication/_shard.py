@@ -104,7 +104,8 @@ class Shard:
     ) -> Prepared:
         stored = definition.encode_state(returned)
         state = definition.decode_state(stored, definition.storage_version)
-        payload = self._fitting(definition.encode_view(state, definition.wire))
+        payload = definition.encode_view(state, definition.wire)
+        self._check(payload)
         urgency = mutation.urgency or definition.urgency(before, state)
         return Prepared(mutation.token, state, state, mutation.wall, urgency, payload=payload, stored=stored)
 
@@ -120,16 +121,16 @@ class Shard:
             stored = definition.encode_state(state)
             state = definition.decode_state(stored, definition.storage_version)
         view, delta = definition.project(state), definition.project_change(change)
-        payload = self._fitting(definition.encode_delta(delta, definition.wire))
+        payload = definition.encode_delta(delta, definition.wire)
+        self._check(payload)
         definition.decode_delta(payload, definition.wire)
         urgency = mutation.urgency or definition.urgency(before, view, change)
         return Prepared(mutation.token, state, view, mutation.wall, urgency, change, delta, payload, stored)
 
-    def _fitting(self, payload: bytes) -> bytes:
+    def _check(self, payload: bytes) -> None:
         if len(payload) > self._limits.view_bytes:
             reason = f"it would send {len(payload):,} bytes, over {self._limits.view_bytes:,}"
             raise MutationRefused(self.name, f"{reason}: keep the bulk elsewhere, or raise Limits.view_bytes")
-        return payload
 
     def record(self, prepared: Sequence[Prepared]) -> StateObject:
         """Return what is to be stored for some mutations."""
@@ -167,6 +168,8 @@ class Shard:
         definition, count = self._deltas, self.generation.age - base
         if definition is None or not 0 < count <= len(self._log):
             return None
+        if count == 1 and version == definition.wire:  # as after each mutation that is pushed; it was found to fit
+            return Delta(self.name, base, self.generation, version, self.modified, (self._log[-1].payload,), token)
         logged = [self._log[place] for place in range(-count, 0)]
         if definition.composes and count > 1:
             whole = reduce(definition.compose, (each.delta for each in logged))
