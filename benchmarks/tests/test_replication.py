@@ -14,7 +14,7 @@ from benchmarks.partition import heal
 from benchmarks.sizes import InRows, Whole, bytes_each
 from benchmarks.wires import Place, Replicated, Stamp, Streams, Wire
 
-_HEALED = partition.Healing(10, 5.0, 180, 18.0, 2.0, 1.0, 100)
+_HEALED = partition.Healing(10, 5.0, 180, 18.0, 2.0, 1.0, 100, 3.0, 0.1)
 
 
 @pytest.fixture

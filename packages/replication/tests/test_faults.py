@@ -6,8 +6,30 @@ from typing import Any
 
 import pytest
 
-from perdure_replication import Delta, Digest, Feed, Generation, Pull, Received, Settings, Snapshot, SyncStrategy
-from perdure_replication.testing import Network, Shown, Simulation, TestClock, TestDeltaState, TestState, Value
+from perdure_replication import (
+    Delta,
+    Digest,
+    Event,
+    Feed,
+    Generation,
+    Pull,
+    Received,
+    Settings,
+    Snapshot,
+    SyncStrategy,
+    SyncUrgency,
+    Tick,
+)
+from perdure_replication.testing import (
+    Network,
+    Shown,
+    SimulatedNode,
+    Simulation,
+    TestClock,
+    TestDeltaState,
+    TestState,
+    Value,
+)
 
 from .nodes import DELTA, SIMPLE, cluster, forged, hand, pair, to
 
@@ -268,6 +290,32 @@ def test_a_note_of_a_greater_life_wins_over_one_of_a_greater_age() -> None:
     assert b.engine.views(SIMPLE, b.clock())["a"].pending == Generation(life + 1, 0)
 
 
+class TestNetwork:
+    def test_delivers_at_its_ticks_in_the_order_of_each_link(self) -> None:
+        """Many arrive at a moment then."""
+        network = Network(tick=0.25, delay=(0.1, 1.0))
+
+        arrived = [network.carry("a", "bc", b"", number / 10) for number in range(50)]
+
+        for place, target in enumerate("bc"):
+            moments = [arrivals[place][0] for arrivals in arrived]
+            assert [arrivals[place][1] for arrivals in arrived] == [target] * 50
+            assert moments == sorted(moments)
+            assert all(moment % 0.25 == 0 for moment in moments)
+            assert all(0.1 <= moment - number / 10 <= 1.25 for number, moment in enumerate(moments))
+
+    def test_parts_who_is_in_different_groups(self) -> None:
+        """Nodes in no group are not touched; and healed it parts nobody."""
+        network = Network()
+
+        network.partition("ab", "c")
+        parted = {(a, b) for a in "abcd" for b in "abcd" if a != b and not network.carry(a, b, b"", 0.0)}
+        network.heal()
+        healed = {(a, b) for a in "abcd" for b in "abcd" if a != b and not network.carry(a, b, b"", 0.0)}
+
+        assert (parted, healed) == ({("a", "c"), ("c", "a"), ("b", "c"), ("c", "b")}, set())
+
+
 class TestSimulation:
     def test_is_the_same_for_the_same_seed(self) -> None:
         """And another for another (CHAOS-01)."""
@@ -290,6 +338,36 @@ class TestSimulation:
         assert [node.name for node in simulation.live()] == list("abcd")
         assert len({id(node.engine) for node in simulation.live()}) == 4
         assert all(set(node.engine.values(SIMPLE)) == set("abcd") for node in simulation.live())
+
+    def test_of_a_great_cluster_need_not_remember(self) -> None:
+        """It happens as it would, and no lists are kept of it."""
+
+        def story(*, remembers: bool) -> tuple[int, int, list[SimulatedNode]]:
+            simulation = Simulation(TestState, settings=SETTINGS, remembers=remembers)
+            for name in "abc":
+                simulation.add(name).mutate(SIMPLE, to(ord(name)))
+            simulation.run(5)
+            return simulation.steps, sum(node.told for node in simulation.live()), simulation.live()
+
+        steps, told, nodes = story(remembers=False)
+        remembered = story(remembers=True)
+
+        assert (steps, told) == remembered[:2]
+        assert told == sum(len(node.sent) for node in remembered[2])
+        assert all(not (node.sent or node.changes or node.turnout) for node in nodes)
+
+    def test_wakes_a_node_at_the_last_moment_that_it_wished_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Earlier wishes are void: with nothing to do but digests it wakes once for each."""
+        simulation, a, _ = pair(settings=Settings(digest_interval=100.0))
+        for _ in range(20):
+            a.mutate(SIMPLE, to(1), SyncUrgency.delayed(0.5))
+            simulation.run(1)
+        receive, told = a.engine.receive, list[Event]()
+        monkeypatch.setattr(a.engine, "receive", lambda event, now: (told.append(event), receive(event, now))[1])
+
+        simulation.run(1000)
+
+        assert 8 <= sum(isinstance(event, Tick) for event in told) <= 12
 
     def test_comes_to_rest(self) -> None:
         """After a mutation nothing is left to be done but digests (TEST-12)."""

@@ -104,7 +104,7 @@ class Schedule:
             cut = random.randrange(1, len(names))
             simulation.network.partition(names[:cut], names[cut:])
         elif kind == 4:
-            simulation.network._blocked.clear()
+            simulation.network.rejoin()
         elif kind == 5:
             simulation.lose(node.name)
         elif kind == 6:

@@ -8,7 +8,7 @@ again.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from heapq import heappop, heappush
+from functools import partial
 from itertools import count
 from random import Random
 from typing import Any
@@ -39,6 +39,7 @@ from perdure_replication._settings import DEFAULTS, Settings
 from perdure_replication._state import ReplicatedState
 from perdure_replication._strategy import SyncUrgency
 from perdure_replication.testing._network import Network
+from perdure_replication.testing._timeline import Happening, Timeline
 
 
 class SimulatedNode:
@@ -55,6 +56,7 @@ class SimulatedNode:
         drift: float,
         settings: Settings,
         cluster: str,
+        remembers: bool,
     ) -> None:
         self.name = name
         self.states = list(states)
@@ -77,13 +79,18 @@ class SimulatedNode:
         self.turnout: list[MembershipEvent] = []
         self.sent: list[tuple[tuple[str, ...], Message]] = []
         """What it sent, to whom, in this life."""
+        self.told = 0
+        """How many messages it sent in all its lives, each counted once."""
         self.save_delay = 0.002
         self.save_error: Callable[[], PersistFailed | None] | None = None
         """Asked at each save of this node: what it fails with, if it does; its token is filled in."""
         self.reported = 0.0
         """When the last report of the membership reaches it."""
         self._simulation = simulation
+        self._waking: float | None = None
+        """The moment for which its engine wants to be woken."""
         self._drift = drift
+        self._remembers = remembers
         self._tokens = count(1)
         self.engine: Engine
 
@@ -156,28 +163,40 @@ class SimulatedNode:
     def _perform(self, action: Action) -> None:
         match action:
             case Send(peers, message, incarnation, sent):
-                self.sent.append((peers, message))
+                self.told += 1
+                if self._remembers:
+                    self.sent.append((peers, message))
                 frame = encode_frame(Frame(self.cluster, self.name, incarnation, sent, message))
-                for peer in peers:
-                    self._simulation._carry(self.name, peer, frame)
-            case Persist():
-                self._later(self.save_delay, lambda: self._save(action))
-            case Claim(at_least):
-                self._later(self.save_delay, lambda: self._claim(at_least))
+                self._simulation._carry(self.name, peers, frame)
+            case Notify() | Turnout() | Deliver() if not self._remembers:
+                pass
+            case Notify(change):
+                self.changes.append(change)
             case Wake(at):
-                self._later(max(0.0, (at - self.clock()) / (1 + self._drift)) + 1e-9, lambda: self.tell(_Tick()))
+                self._waking = at
+                self._later(max(0.0, (at - self.clock()) / (1 + self._drift)) + 1e-9, partial(self._wake, at))
+            case Turnout(event):
+                self.turnout.append(event)
+            case Deliver():
+                self.letters.append(action)
+            case Persist():
+                self._later(self.save_delay, partial(self._save, action))
+            case Claim(at_least):
+                self._later(self.save_delay, partial(self._claim, at_least))
             case Settled(token, result):
                 self.results[token] = result
             case Answered(token, freshness):
                 self.answers[token] = freshness
-            case Notify(change):
-                self.changes.append(change)
-            case Deliver():
-                self.letters.append(action)
-            case Turnout(event):
-                self.turnout.append(event)
             case Note():
                 self.notes.append(action)
+
+    def _wake(self, at: float) -> None:
+        if at == self._waking:
+            self.tell(_Tick())
+
+    def _arrive(self, source: str, data: bytes) -> None:
+        if self.alive:
+            self.tell(Received(source, data))
 
     def _save(self, action: Persist) -> None:
         failed = self.save_error and self.save_error()
@@ -192,15 +211,13 @@ class SimulatedNode:
         self.tell(Claimed(self.last_incarnation))
         self._simulation._announce(self)
 
-    def _later(self, seconds: float, action: Callable[[], None]) -> None:
+    def _later(self, seconds: float, action: Happening) -> None:
         """Do something, unless this life has ended by then."""
-        life = self.life
+        self._simulation.after(seconds, partial(self._in_life, self.life, action))
 
-        def act() -> None:
-            if self.alive and self.life == life:
-                action()
-
-        self._simulation.after(seconds, act)
+    def _in_life(self, life: int, action: Happening) -> None:
+        if self.alive and self.life == life:
+            action()
 
 
 class Simulation:
@@ -212,8 +229,13 @@ class Simulation:
         seed: int = 0,
         network: Network | None = None,
         settings: Settings = DEFAULTS,
+        remembers: bool = True,
     ) -> None:
-        """Take the states that each node has unless it is added with others."""
+        """Take the states that each node has unless it is added with others.
+
+        Unless it `remembers`, nodes keep no lists of what they sent, heard and saw change: those of great clusters
+        would be long.
+        """
         self.now = 0.0
         self.random = Random(seed)
         self.network = network or Network(seed)
@@ -222,8 +244,8 @@ class Simulation:
         """Things that have happened: arrivals, wake-ups, ends of saves."""
         self._states = states
         self._settings = settings
-        self._queue: list[tuple[float, int, Callable[[], None]]] = []
-        self._count = count()
+        self._remembers = remembers
+        self._timeline = Timeline()
 
     def __getitem__(self, name: str) -> SimulatedNode:
         return self.nodes[name]
@@ -248,6 +270,7 @@ class Simulation:
             drift=drift,
             settings=settings or self._settings,
             cluster=cluster,
+            remembers=self._remembers,
         )
         self.start(name)
         return node
@@ -292,34 +315,30 @@ class Simulation:
     def live(self) -> list[SimulatedNode]:
         return [node for node in self.nodes.values() if node.alive]
 
-    def after(self, seconds: float, action: Callable[[], None]) -> None:
+    def after(self, seconds: float, action: Happening) -> None:
         """Do something later."""
-        heappush(self._queue, (self.now + seconds, next(self._count), action))
+        self._timeline.add(self.now + seconds, action)
 
     def run(self, seconds: float) -> None:
         """Let time pass, and everything happen that is due by then."""
         end = self.now + seconds
-        while self._queue and self._queue[0][0] <= end:
-            self.now, _, action = heappop(self._queue)
-            self.steps += 1
-            action()
+        for at, happenings in self._timeline.until(end):
+            self.now = at
+            for happen in happenings:
+                happen()
+            self.steps += len(happenings)
         self.now = end
 
     def _tell_soon(self, node: SimulatedNode, event: MembershipEvent) -> None:
         """Report something, after what was reported to this node before."""
         node.reported = at = max(self.now + self.random.uniform(*self.network.delay), node.reported)
-        node._later(at - self.now, lambda: node.tell(event))
+        node._later(at - self.now, partial(node.tell, event))
 
     def _announce(self, node: SimulatedNode) -> None:
         self.report(Joined(Member(node.name, node.engine.incarnation)))
 
-    def _carry(self, source: str, target: str, frame: bytes) -> None:
-        if target not in self.nodes:
-            return
-        for at, data in self.network.carry(source, target, frame, self.now):
-            heappush(self._queue, (at, next(self._count), lambda data=data: self._arrive(source, target, data)))  # type: ignore[misc]
-
-    def _arrive(self, source: str, target: str, data: bytes) -> None:
-        node = self.nodes[target]
-        if node.alive:
-            node.tell(Received(source, data))
+    def _carry(self, source: str, targets: Sequence[str], frame: bytes) -> None:
+        for at, target, data in self.network.carry(source, targets, frame, self.now):
+            node = self.nodes.get(target)
+            if node is not None:
+                self._timeline.add(at, partial(node._arrive, source, data))
