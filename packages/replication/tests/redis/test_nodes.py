@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from perdure_replication import Node, Settings
+from perdure_replication import DistributedState, Node, Settings
 from perdure_replication.errors import Fenced
 from perdure_replication.redis import RedisMembership, RedisTransport
 from perdure_replication.testing import TestState, Value
@@ -33,11 +33,13 @@ async def start(ports: Any) -> AsyncIterator[Callable[..., Any]]:
     """Return a function that starts a node in this process."""
     async with AsyncExitStack() as stack:
 
-        async def start(name: str, url: str = "", settings: Settings = QUIET) -> Node:
+        async def start(
+            name: str, url: str = "", settings: Settings = QUIET, state: type[DistributedState[Any]] = TestState
+        ) -> Node:
             place = {"url": url} if url else {}
             transport: RedisTransport = ports.transport(**place)
             membership: RedisMembership = ports.membership(**place, transport=transport)
-            node = Node(name, [TestState], transport=transport, membership=membership, settings=settings)
+            node = Node(name, [state], transport=transport, membership=membership, settings=settings)
             return await stack.enter_async_context(node)
 
         yield start
@@ -118,6 +120,29 @@ async def test_letters_that_are_recorded_forged_and_garbled_change_nothing(start
     await a.replica(TestState).mutate(counting)
     await until(lambda: seen(b, "a") == 6)
     assert b.members == ("a",)
+
+
+async def test_nodes_whose_states_do_not_fit_together_harm_nobody(start: Any, until: Any) -> None:
+    """A view that cannot be read is known to be missing; all others move."""
+    a, b, stranger = await start("a"), await start("b"), await start("c", state=Spoken)
+    await until(lambda: a.metrics().sync_failures and stranger.metrics().sync_failures)
+
+    await stranger.replica(Spoken).mutate(lambda _: "more words")
+    await b.replica(TestState).mutate(counting)
+
+    await until(lambda: seen(a, "b") == 1)
+    assert a.replica(TestState).views.keys() == {"a", "b"}
+    assert a.replica(TestState).freshness(60).missing == ("c",)
+    assert dict(stranger.replica(Spoken).views) == {"c": "more words"}
+
+
+class Spoken(DistributedState[str]):
+    """A state that has the name of another one."""
+
+    name = TestState.name
+
+    def initial(self) -> str:
+        return "words"
 
 
 class Recorder:

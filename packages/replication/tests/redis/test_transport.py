@@ -157,6 +157,48 @@ def server_only_listener(server: Any, channel: bytes) -> Any:
     return listening
 
 
+class TestLetters:
+    """What anybody may publish in the broker."""
+
+    async def test_that_are_too_large_are_refused(self, ports: Any, server: Any, until: Any) -> None:
+        """By their length, as they come, and by that of the frame in them; others are received."""
+        sender, _ = await started(ports, A)
+        receiver, received = await started(ports, B, max_frame_bytes=1000)
+
+        server.call("PUBLISH", receiver._inbox, bytes(100_000))
+        await sender.send("b", bytes(1001))
+        await sender.send("b", bytes(1000))
+
+        await until(lambda: received)
+        assert received == [("a", bytes(1000))]
+        assert receiver.refused == {"too_large": 2}
+
+    async def test_of_another_cluster_are_refused(self, ports: Any, server: Any, until: Any) -> None:
+        """Clusters share a broker without hearing each other, and what is carried over is not taken."""
+        stranger, heard = await started(ports, A, cluster="other")
+        receiver, received = await started(ports, B)
+        sender, _ = await started(ports, C)
+        _, letter = stranger._writer.write(receiver._inbox, b"frame")
+
+        with pytest.raises(PeerUnreachable):
+            await stranger.send("b", b"frame")
+        await sender.broadcast(b"to all")
+        server.call("PUBLISH", receiver._inbox, letter)
+
+        await until(lambda: receiver.refused == {"foreign": 1})
+        assert (heard, received) == ([], [("c", b"to all")])
+
+    async def test_for_somebody_else_are_refused(self, ports: Any, server: Any, until: Any) -> None:
+        """Though a member has written them."""
+        sender, _ = await started(ports, A)
+        receiver, received = await started(ports, B)
+
+        server.call("PUBLISH", receiver._inbox, sender._writer.write(sender._keys.inbox("c"), b"frame")[1])
+
+        await until(lambda: receiver.refused == {"misdirected": 1})
+        assert received == []
+
+
 class TestKeeping:
     async def test_fills_who_comes_while_the_owner_is_down(self, ports: Any) -> None:
         """With the last snapshot of each state, and none of its own."""

@@ -324,16 +324,25 @@ class TestStrangers:
         await until(lambda: len(tcp(a)._connections) == 1)
         assert tcp(a).metrics().refused.keys() <= {"garbage", "too_large", "tls", "broken", "security"}
 
-    async def test_of_another_cluster_are_refused(self, start: Start, caplog: pytest.LogCaptureFixture) -> None:
+    @pytest.mark.parametrize(
+        ("what", "said"),
+        [
+            ("cluster", "it is of the cluster 'other', and this node of 'ours'"),
+            ("schema", "its schema is 'other', and that of this node 'ours'"),
+        ],
+    )
+    async def test_of_another_cluster_or_schema_are_refused(
+        self, start: Start, caplog: pytest.LogCaptureFixture, what: str, said: str
+    ) -> None:
         """By name, in the log and in the metrics of both."""
         caplog.set_level(logging.WARNING)
-        a, b = await start("a"), await start("b", cluster="other")
+        a, b = await start("a", **{what: "ours"}), await start("b", **{what: "other"})
 
         b.transport.peer_up(a.member)
-        await until(lambda: "cluster" in tcp(a).metrics().refused and "cluster" in tcp(b).metrics().refused)
+        await until(lambda: what in tcp(a).metrics().refused and what in tcp(b).metrics().refused)
 
         assert tcp(a).links == tcp(b).links == ()
-        assert "it is of the cluster 'other', and this node of 'perdure'" in caplog.text
+        assert said in caplog.text
 
     async def test_that_claim_a_name_are_refused(self, start: Start, authority: Authority) -> None:
         """With certificates a name is that of the certificate; the true one is still reached."""
