@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from collections.abc import AsyncIterator
 from typing import Any, ClassVar
@@ -14,7 +16,7 @@ from perdure import ActorSystem, Event, Full, Keyring, Light, Message, Persisten
 from perdure.abc import Backend
 from perdure.errors import PerdureError
 from perdure.memory import MemoryBackend
-from perdure.security import Seal
+from perdure.security import Seal, _nonces
 from perdure.security._layout import plain_record
 
 
@@ -151,6 +153,21 @@ def test_what_is_sealed_is_opened_as_it_was(body: bytes, number: int, name: str)
     record = plain_record(body)
 
     assert seal.open(number, seal.seal(number, record)) == record
+
+
+def refuse(size: int) -> bytes:
+    raise OSError(errno.ENOSYS, "Function not implemented", size)
+
+
+@pytest.mark.parametrize("broken", [None, refuse])
+def test_nonces_are_random_where_the_system_has_no_getrandom(monkeypatch: pytest.MonkeyPatch, broken: Any) -> None:
+    """As in a sandbox that refuses it."""
+    if broken is None:
+        monkeypatch.delattr(os, "getrandom", raising=False)
+    else:
+        monkeypatch.setattr(os, "getrandom", broken, raising=False)
+
+    assert _nonces._source() is os.urandom
 
 
 def test_a_suite_whose_library_is_not_installed_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -68,7 +68,7 @@ def seal_of(vector: dict[str, Any]) -> Seal:
 def the_nonce_of(vector: dict[str, Any]) -> Iterator[None]:
     """Have the random bytes of a vector taken: nowhere else is anything random in a record."""
     nonce = bytes_of(vector, "nonce")
-    with patch("perdure.security._seal.urandom", lambda size: nonce if size == len(nonce) else b""):
+    with patch("perdure.security._seal.random_bytes", lambda size: nonce if size == len(nonce) else b""):
         yield
 
 

@@ -18,12 +18,13 @@ class Custody:
     The seal is that of its log, or of its durable state. `link` is that of the last event, if events are chained.
     """
 
-    __slots__ = ("_handle", "_vault", "hidden_id", "link", "name", "seal")
+    __slots__ = ("_handle", "_vault", "has_subject", "hidden_id", "link", "name", "seal")
 
     def __init__(self, vault: Vault, seal: Seal, name: str, persistence_id: str, handle: bytes | None) -> None:
         """Keep with the key of the subject of a handle, where there is one."""
         self._vault = vault
         self._handle = handle
+        self.has_subject = handle is not None
         self.seal = seal
         self.name = name
         self.hidden_id = persistence_id if vault.hides_names else None
@@ -34,10 +35,6 @@ class Custody:
     def is_stale(self) -> bool:
         """True if the subject was forgotten, or may have been since it was looked up."""
         return self._handle is not None and not self._vault.may_be_read(self._handle)
-
-    @property
-    def has_subject(self) -> bool:
-        return self._handle is not None
 
     @property
     def is_prepared(self) -> bool:

@@ -45,7 +45,7 @@ class Entity(Head):
         if not events:
             return
         custody = self.custody
-        if custody is not None and not custody.is_prepared:
+        if custody is not None and custody.has_subject and not custody.is_prepared:
             await self._prepare_to_seal()
         timestamp = self.stores.timestamp()
         records = [self._encode(event, timestamp, tags) for event in events]

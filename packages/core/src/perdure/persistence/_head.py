@@ -62,7 +62,8 @@ class Head(ABC):
     @property
     def is_ready(self) -> bool:
         """False if something is to be read from the store before the next message."""
-        return not self.in_doubt and (self.custody is None or not self.custody.is_stale)
+        custody = self.custody
+        return not self.in_doubt and (custody is None or not custody.has_subject or not custody.is_stale)
 
     @property
     def state(self) -> Any:

@@ -47,7 +47,6 @@ class _Master:
 class _Ring:
     masters: Mapping[int, _Master] = field(default_factory=dict)
     active: int = 0
-    generation: int = 0
 
 
 @final
@@ -58,8 +57,10 @@ class Keyring:
     version cannot be one, if two versions have one key, or if no key is active. It may be used from any thread.
     """
 
-    __slots__ = ("_fetch", "_load", "_lock", "_ring")
+    __slots__ = ("_fetch", "_load", "_lock", "_ring", "generation")
 
+    generation: int
+    """A number that grows with each change of the ring, for those who keep what they derived."""
     _ring: _Ring
     _load: Source | None
     _fetch: AsyncSource | None
@@ -113,11 +114,6 @@ class Keyring:
         """All versions, ascending."""
         return tuple(sorted(self._ring.masters))
 
-    @property
-    def generation(self) -> int:
-        """A number that grows with each change of the ring, for those who keep what they derived."""
-        return self._ring.generation
-
     def __contains__(self, version: object) -> bool:
         return version in self._ring.masters
 
@@ -155,7 +151,7 @@ class Keyring:
         """Seal with this version from now on. Raises `UnknownKey`."""
         with self._lock:
             self._master(version)
-            self._ring = _Ring(self._ring.masters, version, self.generation + 1)
+            self._become(_Ring(self._ring.masters, version))
 
     def remove(self, version: int) -> None:
         """Wipe a key, without which what it has sealed cannot be read. Raises `UnknownKey`.
@@ -167,7 +163,7 @@ class Keyring:
             if version == self.active:
                 raise KeyringError(f"key {version}", "it is active, and cannot be removed: activate another one first")
             left = {other: kept for other, kept in self._ring.masters.items() if other != version}
-            self._ring = _Ring(left, self.active, self.generation + 1)
+            self._become(_Ring(left, self.active))
             master.prk.wipe()
 
     def reload(self) -> tuple[int, ...]:
@@ -194,6 +190,7 @@ class Keyring:
     def _begin(self, load: Source | None = None, fetch: AsyncSource | None = None) -> None:
         self._lock = RLock()  # a signal may come while this thread has it
         self._ring = _Ring()
+        self.generation = 0
         self._load = load
         self._fetch = fetch
 
@@ -208,8 +205,13 @@ class Keyring:
         if isinstance(ring, KeyringError):
             raise ring
         new = ring.masters.keys() - self._ring.masters.keys()
-        self._ring = ring
+        if new or ring.active != self._ring.active:
+            self._become(ring)
         return tuple(sorted(new))
+
+    def _become(self, ring: _Ring) -> None:
+        self._ring = ring
+        self.generation += 1  # last: who sees the new number finds the new ring
 
     def _master(self, version: int) -> _Master:
         master = self._ring.masters.get(version)
@@ -259,8 +261,7 @@ def _activated(ring: _Ring, masters: Mapping[int, _Master], active: int | None) 
         return KeyringError("the active key", wrong)
     if active not in masters:
         return KeyringError("the active key", f"{active} is not in the keyring: add it, or let another be active")
-    changed = len(masters) > len(ring.masters) or active != ring.active
-    return _Ring(masters, active, ring.generation + changed)
+    return _Ring(masters, active)
 
 
 def _master(version: int, key: bytes | EncryptedKey) -> _Master | KeyringError:

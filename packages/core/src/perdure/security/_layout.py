@@ -39,6 +39,8 @@ LINK_BYTES = 32
 MOST_OVERHEAD = FIXED + HANDLE_BYTES + 2 * LINK_BYTES + 24 + 16
 
 pack_number = Struct(">Q").pack
+pack_header = Struct(">2s7sI").pack
+"""Makes the first 13 bytes, of the first two, what stands of the key, and the checksum."""
 
 _KNOWN = COMPRESSED | SEALED | JSON | SUBJECT | CHAINED | RESEALED
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from os import urandom
 from typing import Protocol
 from zlib import crc32
 
@@ -29,11 +28,13 @@ from perdure.security._layout import (
     LayoutError,
     header_of,
     is_sealed,
+    pack_header,
     pack_number,
     place_of,
     plain_body,
     plain_record,
 )
+from perdure.security._nonces import random_bytes
 from perdure.security._sealing import Sealing
 from perdure.security._secret import Secret
 from perdure.security._suites import BY_NUMBER, TAG_BYTES
@@ -57,7 +58,7 @@ class Seal:
     What is sealed and what is returned are plain records: `open(n, seal(n, record)) == record`. Thread-safe.
     """
 
-    __slots__ = ("_check", "_collection", "_name", "_place", "_sealing", "_subject", "_subjects")
+    __slots__ = ("_check", "_collection", "_name", "_place", "_sealing", "_subject", "_subjects", "is_chained")
 
     def __init__(
         self,
@@ -75,6 +76,8 @@ class Seal:
         self._check = crc32(self._place)
         self._subjects = subjects
         self._subject = subject
+        self.is_chained = sealing.chain
+        """True if each record carries the link of the one before."""
 
     def elsewhere(self, collection: str) -> Seal:
         """Return the seal of the same persistence id in another collection."""
@@ -99,11 +102,6 @@ class Seal:
     def has_subject(self) -> bool:
         """True if it seals with the key of a subject."""
         return self._subject is not None
-
-    @property
-    def is_chained(self) -> bool:
-        """True if each record carries the link of the one before."""
-        return self._sealing.chain
 
     def seal(self, number: int, record: bytes, previous: bytes | None = None) -> bytes:
         """Return a record sealed for its number; `previous` is the link that it carries, if it is chained."""
@@ -172,14 +170,14 @@ class Seal:
         if secret.handle:
             flags |= SUBJECT
         place = pack_number(number)
-        header = BEGINNINGS[flags] + secret.start + crc32(place, self._check).to_bytes(4, "big")
+        header = pack_header(BEGINNINGS[flags], secret.start, crc32(place, self._check))
         if flags & _MORE:
             header += secret.handle + chain
         cipher = sealing.ciphers.find((secret.key, self._name))
         if cipher is None:
             cipher = sealing.ciphers.make(secret.key, self._name, sealing.suite, secret)
         nonce_bytes, encrypt, _ = cipher
-        nonce = urandom(nonce_bytes)
+        nonce = random_bytes(nonce_bytes)
         return header + nonce + encrypt(nonce, body, self._place + place + header)
 
     def _plain(self, number: int, data: bytes) -> bytes:
