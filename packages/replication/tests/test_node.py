@@ -496,6 +496,20 @@ class TestChanges:
             assert [each.view for each in await taken(changes, 1)] == [Value(1000)]
             assert not changes._waiting
 
+    async def test_fold_what_was_missed_into_what_comes(self) -> None:
+        """Also of a node that is gone: then its removal carries it."""
+        async with TestRuntime(TestState) as runtime:
+            a, b = [await runtime.start(name) for name in "ab"]
+            changes = b.replica(TestState).changes(fold=lambda one, other: Value(one.counter + 10 * other.counter))
+            for _ in range(3):
+                await a.replica(TestState).mutate(counting)
+                await runtime.settle()
+
+            await runtime.stop("a")
+
+            [change] = await taken(changes, 1)
+            assert (change.kind, change.view) == ("removed", Value(51))
+
     async def test_end_when_the_node_closes(self) -> None:
         """After what waits was taken; and at once when followed no longer."""
         async with TestRuntime(TestState) as runtime:

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
 
+import msgspec
+
 from perdure_replication._envelopes import Change, StateView
 from perdure_replication._generation import Generation
 
@@ -15,7 +17,8 @@ V = TypeVar("V")
 class Changes(Generic[V]):
     """An async iterator over the changes of one state's views, which ends when the node closes.
 
-    A slow follower misses values, never views: of each node it gets the latest. Its `since` may be passed to
+    A slow follower misses values, never views: of each node it gets the latest, into which a `fold` may put those that
+    it missed. Its `since` may be passed to
     `Replica.changes` later, in another life too, to go on from there.
     """
 
@@ -25,6 +28,7 @@ class Changes(Generic[V]):
         held: Mapping[str, StateView[Any]],
         since: Mapping[str, Generation] | None,
         forget: Callable[[Changes[Any]], None],
+        fold: Callable[[V, V], V] | None = None,
     ) -> None:
         self.since: dict[str, Generation] = dict(since or {})
         """The generation of each node that was given out."""
@@ -32,6 +36,7 @@ class Changes(Generic[V]):
         self._came = asyncio.Event()
         self._ended = False
         self._forget = forget
+        self._fold = fold
         if since is not None:
             self._catch_up(state, held)
 
@@ -43,10 +48,16 @@ class Changes(Generic[V]):
             self.put(Change(state, node, self.since[node], None, "removed"))
 
     def put(self, change: Change[V]) -> None:
-        """Give out a change, in place of one of the same node that was not taken."""
-        self._waiting.pop(change.node, None)
-        self._waiting[change.node] = change
+        """Give out a change, in place of one of the same node that was not taken, or folded into it."""
+        missed = self._waiting.pop(change.node, None)
+        self._waiting[change.node] = change if missed is None else self._folded(missed, change)
         self._came.set()
+
+    def _folded(self, missed: Change[V], change: Change[V]) -> Change[V]:
+        if self._fold is None or missed.view is None:
+            return change
+        view = missed.view if change.view is None else self._fold(missed.view, change.view)
+        return msgspec.structs.replace(change, view=view)
 
     def end(self) -> None:
         """Give out what waits, and then nothing more."""

@@ -357,9 +357,11 @@ class Node:
         promises[token] = asyncio.get_running_loop().create_future()
         return token, promises[token]
 
-    def _follow(self, state: str, since: Mapping[str, Generation] | None) -> Changes[Any]:
+    def _follow(
+        self, state: str, since: Mapping[str, Generation] | None, fold: Callable[[Any, Any], Any] | None
+    ) -> Changes[Any]:
         held = self.engine.views(state, self.clock.monotonic())
-        changes: Changes[Any] = Changes(state, held, since, self._unfollow)
+        changes: Changes[Any] = Changes(state, held, since, self._unfollow, fold)
         self._followers.setdefault(state, set()).add(changes)
         if self.engine.left:
             changes.end()

@@ -91,13 +91,18 @@ class Replica(Generic[S, V, R]):
         """Return whose views may be older than so many seconds, without asking anybody."""
         return self._node.engine.freshness(self.name, max_staleness, self._node.clock.monotonic())
 
-    def changes(self, since: Mapping[str, Generation] | None = None) -> Changes[V]:
+    def changes(
+        self, since: Mapping[str, Generation] | None = None, *, fold: Callable[[V, V], V] | None = None
+    ) -> Changes[V]:
         """Return an async iterator over the changes of all views, the own among them.
 
         It begins with what changes from now on or, given the generations that are known, with every view that is past
         them; an empty mapping gives all views.
+
+        Of each node it gives the latest. Given a `fold`, a view that was not taken is put into the next of its node:
+        `fold(missed, next)`; of a node that is gone, a removal carries it.
         """
-        return self._node._follow(self.name, since)
+        return self._node._follow(self.name, since, fold)
 
     def health(self, max_staleness: float = 30.0) -> Health:
         """Return how the state stands among the members that are to have it."""
