@@ -167,6 +167,13 @@ class Leaky(msgspec.Struct, frozen=True):
     numbers: list[int]
 
 
+B = TypeVar("B")
+
+
+class Boxed(msgspec.Struct, Generic[B], frozen=True):
+    content: B
+
+
 @dataclasses.dataclass(frozen=True)
 class FrozenData:
     number: int
@@ -177,13 +184,17 @@ class Data:
     number: int
 
 
-@pytest.mark.parametrize("kind", [int, str, Value, Frozen, FrozenData, tuple[int, str], frozenset[str], int | None])
+@pytest.mark.parametrize(
+    "kind", [int, str, Value, Frozen, FrozenData, Boxed[int], tuple[int, str], frozenset[str], int | None]
+)
 def test_an_immutable_state_is_not_copied(kind: Any) -> None:
     """It cannot be changed in place, all the way down."""
     assert is_immutable(kind)
 
 
-@pytest.mark.parametrize("kind", [list[int], dict[str, int], Thawed, Leaky, Data, Any, tuple[list[int], ...]])
+@pytest.mark.parametrize(
+    "kind", [list[int], dict[str, int], Thawed, Leaky, Data, Boxed[list[int]], Any, tuple[list[int], ...]]
+)
 def test_a_mutable_state_is_copied(kind: Any) -> None:
     """In doubt, too (MUT-01)."""
     assert not is_immutable(kind)

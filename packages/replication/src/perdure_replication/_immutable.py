@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import is_dataclass
-from typing import Any
+from typing import Any, get_origin
 
 from msgspec import inspect
 
@@ -38,5 +38,6 @@ _PLAIN = (
 
 
 def _is_frozen(cls: type[Any]) -> bool:
+    cls = get_origin(cls) or cls
     settings = getattr(cls, "__dataclass_params__" if is_dataclass(cls) else "__struct_config__")
     return bool(settings.frozen)
