@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
-PROGRAM, CONTRACTS, TEST = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+PROGRAM, MERGED, CONTRACTS, TEST = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
 def test_the_program_prints_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:
@@ -17,6 +17,13 @@ def test_the_program_prints_what_it_says(capsys: pytest.CaptureFixture[str]) -> 
     exec(PROGRAM, {"__name__": __name__})
 
     assert capsys.readouterr().out == "oslo\n"
+
+
+def test_two_editors_agree(capsys: pytest.CaptureFixture[str]) -> None:
+    """Both see what both have added."""
+    exec(MERGED, {"__name__": __name__})
+
+    assert capsys.readouterr().out == "['draft', 'urgent']\n"
 
 
 def test_the_contracts_are_two_fixtures() -> None:

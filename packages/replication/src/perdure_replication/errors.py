@@ -6,6 +6,7 @@ PerdureError
     ├── BrokerUnavailable     a broker does not answer, or refuses to: start it, or retry later
     ├── CannotCross           a type cannot cross between processes: mend it, or move it to a module
     ├── CannotListen          a transport cannot have its address: free it, or choose another
+    ├── ClockDrift            a merged value has a stamp from too far ahead: set the clocks; it is tried again
     ├── HostLost              a host died while it had a message: it may have been handled; read before deciding
     ├── HostUnavailable       a host did not answer in time; the message was not sent: retry later
     ├── InvalidHosts          what hosts were given cannot be right: mend it
@@ -23,6 +24,7 @@ PerdureError
     ├── NodeTaken             another open node has this name: choose another, or close that one
     ├── PeerUnreachable       a frame cannot be sent now; the node sends again what matters
     ├── RayMissing            Ray is not installed, or does not load: install the extra
+    ├── ReadOnlyValue         a merged value was changed outside an update: change it inside one
     ├── RemoteFailure         an actor failed elsewhere with an error that cannot be made again here
     ├── ReplyLost             a message was handled, but its reply cannot cross: mend the reply
     ├── RuntimeClosed         an actor runtime is not open: use it inside `async with`
@@ -64,6 +66,21 @@ class BrokerUnavailable(ReplicationError):
 
     def __str__(self) -> str:
         return f"the broker {self.broker} is not available: {self.reason}"
+
+
+class ClockDrift(ReplicationError):
+    """A stamp is further ahead of the wall clock than is allowed. What carries it is not taken over yet."""
+
+    def __init__(self, ahead: float, allowed: float) -> None:
+        super().__init__(ahead, allowed)
+        self.ahead = ahead
+        """By how many seconds."""
+        self.allowed = allowed
+
+    def __str__(self) -> str:
+        return (
+            f"a stamp is {self.ahead:.1f} s ahead of this clock, over {self.allowed:g} s: set the clock that is wrong"
+        )
 
 
 class InvalidState(ReplicationError, TypeError):
@@ -299,6 +316,13 @@ class ReplyLost(ReplicationError):
 
     def __str__(self) -> str:
         return f"{self.path} has handled a message, but its reply is lost: {self.reason}"
+
+
+class ReadOnlyValue(ReplicationError, TypeError):
+    """A merged value was to be changed outside the function of an update, or after that had returned."""
+
+    def __str__(self) -> str:
+        return "this value is only read: change it inside `await merged.update(lambda value: ...)`"
 
 
 class RuntimeClosed(ReplicationError):

@@ -1,0 +1,109 @@
+"""A replicated state that several nodes write: each node's part is all that it knows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Generic, TypeVar, cast, get_args
+
+from perdure_replication._state import DeltaDistributedState
+from perdure_replication.errors import InvalidState, MutationRefused
+from perdure_replication.merge._clock import HybridClock, Stamp
+from perdure_replication.merge._knowledge import Knowledge
+from perdure_replication.merge._mergeable import fact_type, read, stamp_of
+from perdure_replication.merge._packed import Packed, pack, unpack
+from perdure_replication.merge._place import Draft, Still
+
+T = TypeVar("T")
+
+
+class MergedState(DeltaDistributedState[Knowledge[T], Knowledge[T], Knowledge[T], Knowledge[T]], Generic[T]):
+    """Inherit it with a kind of merged value: `class Likes(MergedState[AddWinsSet[str]])`. Use it by `merged`.
+
+    State, view, change and delta are knowledge, a delta a fragment of it. To apply one, or to compose two, is to merge.
+    """
+
+    relay_after: ClassVar[float] = 30.0
+    """Seconds after which a node passes on, at the latest, what it has from others: who made it may be gone."""
+    max_drift: ClassVar[float] = 60.0
+    """By how many seconds a stamp may be ahead of the wall clock to be taken over."""
+
+    kind: Any
+    """The kind of the value with its arguments."""
+
+    def _take_types(self) -> None:
+        super()._take_types()
+        [self.kind] = get_args(self.state_type)
+        try:
+            self.state_type = self.view_type = self.delta_type = Packed[fact_type(self.kind)]  # type: ignore[misc]
+        except TypeError as error:
+            raise InvalidState(type(self).__name__, str(error)) from error
+
+        if self.strategy.push != "active" and self.strategy.periodic is None:
+            raise InvalidState(type(self).__name__, "its strategy pushes nothing, so that nobody would ever join it")
+
+    def initial(self) -> Knowledge[T]:
+        return Knowledge()
+
+    def own(self, state: Knowledge[T]) -> Knowledge[T]:
+        return state
+
+    def project(self, state: Knowledge[T]) -> Knowledge[T]:
+        return state
+
+    def project_change(self, change: Knowledge[T]) -> Knowledge[T]:
+        return change
+
+    def apply(self, view: Knowledge[T], delta: Knowledge[T]) -> Knowledge[T]:
+        return view.merge(delta)
+
+    def compose(self, first: Knowledge[T], second: Knowledge[T]) -> Knowledge[T]:
+        return first.merge(second)
+
+    # What is sent and stored is packed
+
+    def encode_view(self, view: Any, version: int) -> bytes:
+        return super().encode_view(cast("Knowledge[T]", pack(view)), version)
+
+    def decode_view(self, data: bytes, version: int) -> Knowledge[T]:
+        return unpack(cast("Packed[T]", super().decode_view(data, version)))
+
+    def encode_delta(self, delta: Any, version: int) -> bytes:
+        return super().encode_delta(cast("Knowledge[T]", pack(delta)), version)
+
+    def decode_delta(self, data: bytes, version: int) -> Knowledge[T]:
+        return unpack(cast("Packed[T]", super().decode_delta(data, version)))
+
+    def encode_state(self, state: Any) -> bytes:
+        return super().encode_state(cast("Knowledge[T]", pack(state)))
+
+    def decode_state(self, data: bytes, version: int) -> Knowledge[T]:
+        return unpack(cast("Packed[T]", super().decode_state(data, version)))
+
+    # What a program sees
+
+    def read(self, known: Knowledge[T]) -> T:
+        """Return the value that knowledge amounts to. It is only read."""
+        return cast("T", read(self.kind, Still(dict(known.dots()))))
+
+    def write(
+        self, known: Knowledge[T], change: Callable[[T], object], writer: int, clock: HybridClock
+    ) -> Knowledge[T]:
+        """Return the fragment that a change of the value makes: `known.merge` of it is what is known then.
+
+        `change` is given a value that it may change. `writer` is a number that no other life of any node writes with.
+        Raises what `change` raises, and `MutationRefused` for what cannot be encoded, or not be read back.
+        """
+        draft = Draft(known, writer, clock)
+        try:
+            change(read(self.kind, draft))
+        finally:
+            fragment: Knowledge[T] = draft.close()
+        try:
+            return self.decode_delta(self.encode_delta(fragment, self.version), self.version)
+        except Exception as error:
+            raise MutationRefused(self.name, f"what was written cannot be replicated: {error}") from error
+
+    def latest(self, known: Knowledge[T]) -> Stamp | None:
+        """Return the greatest stamp that is in some knowledge, if there is one."""
+        stamps = (stamp_of(self.kind, fact) for _, fact in known.dots())
+        return max((stamp for stamp in stamps if stamp is not None), default=None)

@@ -1,0 +1,453 @@
+"""Merged values on nodes that come, go, part, and write at once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+
+from perdure_replication import Node, Settings, StateObject, SyncUrgency
+from perdure_replication.errors import NodeClosed, UnknownState
+from perdure_replication.merge import MergedReplica, MergedState, MergeMetrics, merged
+from perdure_replication.testing import FailingPersistence, InMemoryPersistence, TestClock, TestRuntime
+
+from .acts import Likes, Members, Stock, Title, Titles, Total
+
+DIGEST = Settings().digest_interval
+RELAY = MergedState.relay_after
+
+
+class Cluster(TestRuntime):
+    """Nodes with one merged state, all of them open, on a network that can be parted."""
+
+    def __init__(self, state: type[MergedState[Any]]) -> None:
+        super().__init__(state)
+        self.state = state
+        self.merged: dict[str, MergedReplica[Any]] = {}
+        self.carried: list[tuple[str, str]] = []
+        """Who sent a frame to whom."""
+        self._lost: set[tuple[str, str]] = set()
+        self._stacks: dict[str, AsyncExitStack] = {}
+        self._carry, self.hub._carry = self.hub._carry, self._carry_whole  # type: ignore[method-assign]
+
+    def __getitem__(self, name: str) -> MergedReplica[Any]:
+        return self.merged[name]
+
+    def values(self) -> list[Any]:
+        return [self.merged[name].value for name in sorted(self.merged)]
+
+    async def open(self, names: str, stores: dict[str, InMemoryPersistence] | None = None) -> None:
+        """Begin a life of some nodes."""
+        for name in names:
+            node = await self.start(name, persistence=stores[name].life() if stores else None)
+            self.merged[name] = await merged(node, self.state).__aenter__()
+        await self.settle()
+
+    async def close(self, name: str) -> None:
+        """Let a node leave."""
+        replica = self.merged.pop(name)
+        await self.stop(name)
+        await replica.__aexit__(None, None, None)
+
+    async def die(self, name: str) -> None:
+        """End a node without a word."""
+        replica = self.merged.pop(name)
+        await self.crash(name)
+        await replica.__aexit__(None, None, None)
+
+    async def do(self, name: str, change: Callable[[Any], object]) -> None:
+        """Let one node write, and everybody hear of it."""
+        await self.merged[name].update(change)
+        await self.settle()
+
+    def part(self, *sides: str) -> None:
+        """Lose what one side sends to another."""
+        self._lost = {(a, b) for one in sides for other in sides if one != other for a in one for b in other}
+
+    def _carry_whole(self, source: str, peer: str, frame: bytes) -> None:
+        self.carried.append((source, peer))
+        if (source, peer) not in self._lost:
+            self._carry(source, peer, frame)
+
+    async def __aexit__(self, *error: Any) -> None:
+        for name in list(self.merged):
+            await self.close(name)
+        await super().__aexit__(*error)
+
+
+class TestTogether:
+    async def test_what_one_writes_all_see(self) -> None:
+        async with Cluster(Likes) as cluster:
+            await cluster.open("abc")
+
+            await cluster.do("a", lambda likes: likes.add(1))
+            await cluster.do("b", lambda likes: likes.add(2))
+
+            assert cluster.values() == [{1, 2}] * 3
+
+    async def test_both_sides_of_a_partition_count(self) -> None:
+        """They write, none the wiser; when they meet again, all have all, and it stays."""
+        async with Cluster(Members) as cluster:
+            await cluster.open("abcd")
+            await cluster.do("a", lambda members: members.at("x").update([1, 2]))
+            cluster.part("ab", "cd")
+
+            await cluster.do("a", lambda members: members.at("x").remove(1))
+            await cluster.do("c", lambda members: members.at("x").add(3))
+            await cluster.do("d", lambda members: members.at("x").add(1))
+            await cluster.do("b", lambda members: members.at("x").remove(2))
+            await cluster.advance(60)
+            apart = cluster.values()
+            cluster.part()
+            await cluster.advance(2 * DIGEST)
+
+            assert apart == [{}, {}, {"x": {1, 2, 3}}, {"x": {1, 2, 3}}]
+            assert cluster.values() == [{"x": {1, 3}}] * 4
+
+    async def test_a_change_is_sent_by_who_made_it(self) -> None:
+        """Those who join it tell nobody, until they have something to say or the time to relay has come."""
+        async with Cluster(Likes) as cluster:
+            await cluster.open("abcde")
+            await cluster.advance(2 * RELAY)
+            cluster.carried.clear()
+
+            await cluster.do("a", lambda likes: likes.add(1))
+
+            assert cluster.values() == [{1}] * 5
+            assert sorted(cluster.carried) == [("a", peer) for peer in "bcde"]
+
+    async def test_after_a_change_there_is_rest(self) -> None:
+        """Each passes it on once, and what is known is not passed on again."""
+        async with Cluster(Likes) as cluster:
+            await cluster.open("abc")
+            await cluster.do("a", lambda likes: likes.add(1))
+            await cluster.advance(2 * RELAY)
+            sent = [node.metrics().deltas_sent for node in cluster.nodes.values()]
+
+            await cluster.advance(5 * RELAY)
+
+            assert [node.metrics().deltas_sent for node in cluster.nodes.values()] == sent == [1, 1, 1]
+            assert cluster["b"].metrics() == MergeMetrics(joined=1, refused=0, failed=0, writers=1, ranges=1)
+
+    async def test_a_node_that_only_reads_is_no_writer(self) -> None:
+        """Nor is one whose update changes nothing."""
+        async with Cluster(Likes) as cluster:
+            await cluster.open("ab")
+            generation = cluster.nodes["b"].replica(Likes).generation
+
+            await cluster.do("b", lambda likes: likes.discard(1))
+
+            assert cluster.nodes["b"].replica(Likes).generation == generation
+            assert cluster["b"].metrics().writers == 0
+
+
+class TestWhoIsGone:
+    async def test_what_it_knew_stays(self) -> None:
+        """Who comes later learns it from those who are there."""
+        async with Cluster(Total) as cluster:
+            await cluster.open("ab")
+            await cluster.do("a", lambda total: total.add(7))
+            await cluster.close("a")
+
+            await cluster.open("c")
+
+            assert cluster.values() == [7, 7]
+
+    async def test_its_last_words_are_heard_though_it_leaves_at_once(self) -> None:
+        """Also by one that is storing something else just then."""
+        gate = Gate()
+        async with Cluster(Likes) as cluster:
+            await cluster.open("a")
+            await cluster.open("b", {"b": gate})
+            gate.shut()
+            await cluster.do("a", lambda likes: likes.add(1))
+            await cluster["a"].update(lambda likes: likes.add(2))
+            await cluster.close("a")
+
+            gate.lift()
+            await cluster.settle()
+
+            assert cluster["b"].value == {1, 2}
+
+    async def test_an_earlier_life_is_heard_though_a_later_one_knows_nothing(self) -> None:
+        """What was not joined yet is not lost with the view that the later life replaces."""
+        gate = Gate()
+        async with Cluster(Likes) as cluster:
+            await cluster.open("a")
+            await cluster.open("b", {"b": gate})
+            gate.shut()
+            await cluster.do("a", lambda likes: likes.add(1))
+            await cluster.do("a", lambda likes: likes.add(2))
+            await cluster.die("a")
+            await cluster.open("a")
+
+            gate.lift()
+            await cluster.settle()
+
+            assert cluster["b"].value == {1, 2}
+
+    async def test_what_one_has_missed_others_pass_on(self) -> None:
+        """The author is gone, and nobody was told that one node has not heard it."""
+        async with Cluster(Likes) as cluster:
+            await cluster.open("abc")
+            cluster.part("a", "c")
+            await cluster.do("a", lambda likes: likes.add(1))
+            await cluster.close("a")
+            cluster.part()
+            missed = cluster["c"].value
+
+            await cluster.advance(RELAY)
+
+            assert (missed, cluster["c"].value) == (set(), {1})
+
+
+class TestLives:
+    async def test_without_a_store_count_each_time_and_once(self) -> None:
+        """A node that forgets itself learns from others what it gave, and gives more."""
+        async with Cluster(Total) as cluster:
+            await cluster.open("ab")
+            for _ in range(5):
+                await cluster.do("a", lambda total: total.add(1))
+                await cluster.die("a")
+                await cluster.open("a")
+
+            assert cluster.values() == [5, 5]
+            assert cluster["b"].metrics().writers == 5
+
+    async def test_without_a_store_may_write_before_they_hear(self) -> None:
+        """What they wrote before is not taken for what they write now."""
+        async with Cluster(Likes) as cluster:
+            await cluster.open("ab")
+            await cluster.do("a", lambda likes: likes.update([1, 2, 3]))
+            await cluster.die("a")
+            cluster.part("a", "b")
+            await cluster.open("a")
+            await cluster.do("a", lambda likes: likes.add(4))
+
+            cluster.part()
+            await cluster.advance(2 * DIGEST)
+
+            assert cluster.values() == [{1, 2, 3, 4}] * 2
+
+    async def test_with_a_store_go_on(self) -> None:
+        """All were down at once."""
+        stores = {name: InMemoryPersistence(name) for name in "ab"}
+        async with Cluster(Stock) as cluster:
+            for _ in range(3):
+                await cluster.open("ab", stores)
+                await cluster.do("a", lambda stock: stock.at("apple").add(2))
+                await cluster.do("b", lambda stock: stock.at("apple").add(-1))
+                for name in "ab":
+                    await cluster.die(name)
+
+            await cluster.open("a", stores)
+
+            assert cluster.values() == [{"apple": 3}]
+
+    async def test_with_a_store_that_was_set_back_lose_nothing(self) -> None:
+        """What it gave after the copy was made is known to others, and it never gives out a dot again."""
+        stores = {name: InMemoryPersistence(name) for name in "ab"}
+        async with Cluster(Likes) as cluster:
+            await cluster.open("ab", stores)
+            await cluster.do("a", lambda likes: likes.add(1))
+            copy = dict(stores["a"].records)
+            await cluster.do("a", lambda likes: likes.add(2))
+            await cluster.die("a")
+            stores["a"].records.clear()
+            stores["a"].records.update(copy)
+            cluster.part("a", "b")
+            await cluster.open("a", stores)
+            await cluster.do("a", lambda likes: likes.add(3))
+
+            cluster.part()
+            await cluster.advance(2 * DIGEST)
+
+            assert cluster.values() == [{1, 2, 3}] * 2
+
+    async def test_with_a_store_stamp_what_they_write_after_all_that_is_stored(self) -> None:
+        """Also when the wall clock went back in between, and also what is written for the first time."""
+        stores = {"a": InMemoryPersistence("a")}
+        async with Cluster(Titles) as cluster:
+            await cluster.open("a", stores)
+            await cluster.do("a", lambda titles: titles.at("x").at("first").set("before"))
+            await cluster.die("a")
+            cluster.clock._began -= 3600
+            await cluster.open("a", stores)
+
+            await cluster.do("a", lambda titles: titles.at("x").at("second").set("after"))
+
+            titles = cluster["a"].value["x"]
+            assert titles["second"].stamp > titles["first"].stamp
+
+
+class TestDrift:
+    async def test_a_node_whose_clock_is_ahead_is_heard_when_time_has_come(self, caplog: Any) -> None:
+        """Until then it harms nobody else, and is counted."""
+        async with Cluster(Title) as cluster:
+            await cluster.open("ab")
+            ahead = await lone(cluster, "c", seconds=90)
+            await ahead.update(lambda title: title.set("from the future"))
+            await cluster.do("a", lambda title: title.set("now"))
+            refused = cluster.values()
+            metrics = cluster["b"].metrics()
+
+            await cluster.advance(31)
+            await ahead.__aexit__(None, None, None)
+
+            assert [title.value for title in refused] == ["now", "now"]
+            assert (metrics.refused, metrics.joined) == (1, 1)
+            assert [title.value for title in cluster.values()] == ["from the future"] * 2
+            waits = [record for record in caplog.records if "what c knows of title waits" in record.message]
+            assert len(waits) == 2
+
+
+class TestUpdate:
+    async def test_that_fails_changes_nothing(self) -> None:
+        """Its own error comes out."""
+        async with Cluster(Likes) as cluster:
+            await cluster.open("ab")
+
+            with pytest.raises(KeyError):
+                await cluster.do("a", lambda likes: [likes.add(1), likes.remove(2)])
+
+            assert cluster.values() == [set(), set()]
+
+    async def test_a_hundred_at_once_are_a_hundred(self) -> None:
+        """On two nodes, with stores."""
+        stores = {name: InMemoryPersistence(name) for name in "ab"}
+        async with Cluster(Total) as cluster:
+            await cluster.open("ab", stores)
+
+            await asyncio.gather(*(cluster[name].update(lambda total: total.add()) for name in "ab" * 50))
+            await cluster.settle()
+
+            assert cluster.values() == [100, 100]
+
+    async def test_may_wait_for_others(self) -> None:
+        """Then they go out together, and only what they amount to."""
+        async with Cluster(Total) as cluster:
+            await cluster.open("ab")
+            for _ in range(10):
+                await cluster["a"].update(lambda total: total.add(), urgency=SyncUrgency.delayed(1))
+
+            await cluster.advance(1)
+
+            assert cluster.values() == [10, 10]
+            assert cluster.nodes["a"].metrics().deltas_sent == 1
+
+    async def test_a_value_stays_as_it_was_read(self) -> None:
+        async with Cluster(Likes) as cluster:
+            await cluster.open("a")
+            before = cluster["a"].value
+
+            await cluster.do("a", lambda likes: likes.add(1))
+
+            assert (before, cluster["a"].value) == (set(), {1})
+
+    async def test_what_cannot_be_stored_is_joined_later(self) -> None:
+        """It is counted, and tried again."""
+        failing = FailingPersistence()
+        failing.heal()
+        async with Cluster(Likes) as cluster:
+            await cluster.open("a")
+            node = await cluster.start("b", persistence=failing)
+            cluster.merged["b"] = await merged(node, Likes).__aenter__()
+            failing.fail(OSError("full"))
+            await cluster.do("a", lambda likes: likes.add(1))
+            while_full = cluster["b"].value
+
+            failing.heal()
+            await cluster.advance(2)
+
+            assert (while_full, cluster["b"].value) == (set(), {1})
+            assert cluster["b"].metrics().failed >= 1
+
+
+class TestChanges:
+    async def test_give_the_value_and_each_later_one(self) -> None:
+        """Wherever it was changed."""
+        async with Cluster(Total) as cluster:
+            await cluster.open("ab")
+            changes = cluster["a"].changes()
+
+            seen = [int(await anext(changes))]
+            for name in "ab":
+                await cluster.do(name, lambda total: total.add(5))
+                seen.append(int(await anext(changes)))
+
+            assert seen == [0, 5, 10]
+
+    async def test_end_with_the_node(self) -> None:
+        async with Cluster(Total) as cluster:
+            await cluster.open("a")
+            changes = cluster["a"].changes()
+            await anext(changes)
+
+            await cluster.close("a")
+
+            assert [value async for value in changes] == []
+
+
+async def test_a_node_without_the_state_is_told() -> None:
+    async with TestRuntime(Total) as runtime:
+        node = await runtime.start("a")
+
+        with pytest.raises(UnknownState, match="likes"):
+            merged(node, Likes)
+
+
+async def test_a_closed_node_takes_no_update() -> None:
+    async with Cluster(Total) as cluster:
+        await cluster.open("a")
+        total = cluster["a"]
+        await cluster.close("a")
+
+        with pytest.raises(NodeClosed):
+            await total.update(lambda value: value.add())
+
+
+class Gate(InMemoryPersistence):
+    """Keeps saves waiting while it is closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._open = asyncio.Event()
+        self._open.set()
+
+    def life(self) -> Gate:
+        return self
+
+    def shut(self) -> None:
+        self._open.clear()
+
+    def lift(self) -> None:
+        self._open.set()
+
+    async def save(self, record: StateObject, changes: Any) -> None:
+        await self._open.wait()
+        await super().save(record, changes)
+
+
+class Ahead(TestClock):
+    """A clock whose wall is ahead of another's."""
+
+    def __init__(self, clock: TestClock, seconds: float) -> None:
+        super().__init__()
+        self._clock, self._ahead = clock, seconds
+        self.monotonic, self.call_at = clock.monotonic, clock.call_at  # type: ignore[method-assign]
+
+    def time(self) -> float:
+        return self._clock.time() + self._ahead
+
+
+async def lone(cluster: Cluster, name: str, seconds: float) -> MergedReplica[Any]:
+    """Return the value on a node of the cluster whose clock is ahead."""
+    logging.getLogger("perdure.replication").setLevel(logging.WARNING)
+    hub, clock = cluster.hub, Ahead(cluster.clock, seconds)
+    node = Node(name, [cluster.state], transport=hub.transport(), membership=hub.membership(), clock=clock, seed=1)
+    cluster.nodes[name] = await node.__aenter__()
+    return await merged(node, cluster.state).__aenter__()
