@@ -328,7 +328,7 @@ async def test_what_cannot_be_is_refused() -> None:
             keyed.put("x", None)  # type: ignore[arg-type]
         with pytest.raises(MutationRefused, match=r"raise Limits\.letter_bytes"):
             keyed.put("x", Session("x" * 20_000))
-        with pytest.raises(ValueError, match="a key is a text of 1 to 512 characters"):
+        with pytest.raises(ValueError, match="a key is a text of 1 to 1024 characters"):
             keyed.put("", Session("x"))
         with pytest.raises(InvalidNode, match="already"):
             node.keyed(Sessions)

@@ -69,6 +69,7 @@ from perdure_replication._strategy import SyncStrategy, SyncUrgency, VersionPoli
 from perdure_replication._transport import Receive, Transport
 from perdure_replication.errors import Fenced, ReplicationError
 from perdure_replication.keyed import Held, Keyed, KeyedChange, KeyedState
+from perdure_replication.replicas import HotStandby, Published, Replicas, Replicated, View, ViewChange, replicate
 from perdure_replication.topics import Latest, Pace
 
 __all__ = [
@@ -98,6 +99,7 @@ __all__ = [
     "Health",
     "Held",
     "Hello",
+    "HotStandby",
     "Joined",
     "Keyed",
     "KeyedChange",
@@ -130,12 +132,15 @@ __all__ = [
     "Persisted",
     "Ports",
     "Post",
+    "Published",
     "Pull",
     "Query",
     "Recalled",
     "Receive",
     "Received",
     "Replica",
+    "Replicas",
+    "Replicated",
     "ReplicatedState",
     "ReplicationError",
     "Report",
@@ -159,11 +164,14 @@ __all__ = [
     "Unchanged",
     "Unreachable",
     "VersionPolicy",
+    "View",
+    "ViewChange",
     "Wake",
     "Withheld",
     "decode_frame",
     "encode_frame",
     "errors",
     "open_ports",
+    "replicate",
     "restore",
 ]

@@ -47,6 +47,10 @@ class StateCodec(Generic[S]):
         self._older = self._lineage.written_as(_STATE)
 
     @property
+    def state_type(self) -> type[S]:
+        return self._state_type
+
+    @property
     def version(self) -> int:
         """The version of the state as it is now."""
         return self._version

@@ -73,16 +73,17 @@ async def replay(
         vault = Vault(store, sealing_of(sealing))
         await vault.open()
         stores = _stores(store, snapshots, archive, vault)
-        return await _replay(stores, actor_type, persistence_id or f"{actor_type.type_name}/{key}", to, recovery)
+        return await replayed(stores, actor_type, persistence_id or f"{actor_type.type_name}/{key}", to, recovery)
 
 
-async def _replay(
+async def replayed(
     stores: Stores,
     actor_type: type[PersistentActor[S, Any]],
     identity: str,
-    to: int | datetime | None,
-    recovery: Recovery | None,
+    to: int | datetime | None = None,
+    recovery: Recovery | None = None,
 ) -> Replayed[S]:
+    """Return an actor's state, read through open stores; see `replay`."""
     number, before = _bounds(to)
     actor = actor_type.__new__(actor_type)
     custody = custody_of(stores.vault, actor_type, EVENTS, check_prefix(identity))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from perdure import actors
 from perdure._plugins import open_backend
@@ -16,6 +16,7 @@ from perdure.actors._props import Props
 from perdure.errors import NameTaken
 from perdure.journal import Format, Journal
 from perdure.persistence._recovering import Recovering, persistence_id_of
+from perdure.persistence._replay import replayed
 from perdure.persistence._stores import Stores
 from perdure.persistence._warm import WarmStates
 from perdure.security import Keyring, Sealing, Vault, sealing_of
@@ -30,7 +31,9 @@ from perdure.snapshots import (
 
 if TYPE_CHECKING:
     from perdure.persistence._actor import PersistentActor
-    from perdure.query import Query
+    from perdure.query import Ledger, Query
+
+S = TypeVar("S")
 
 
 class ActorSystem(actors.ActorSystem):
@@ -126,6 +129,20 @@ class ActorSystem(actors.ActorSystem):
         return Query(
             *(backend, actor_types), poll=poll, clock=self.clock, commits=stores.journal.commits, sealing=stores.vault
         )
+
+    def ledger(self, actor_type: type[PersistentActor[S, Any]], poll: float = 1.0) -> Ledger[S]:
+        """Return the logs of an actor type in this system's store as records, for those who pass them on.
+
+        Its live pages go on as those of `query` do. Raises `RuntimeError` outside `async with`.
+        """
+        from perdure.query import Ledger  # it stands on this floor
+        from perdure.query._stream import Source
+
+        backend = self.backend
+        assert self._stores is not None
+        stores = self._stores
+        source = Source(backend, self.clock, stores.journal.commits, poll, stores.vault)
+        return Ledger(source, actor_type, lambda identity: replayed(stores, actor_type, identity))
 
     async def forget(self, subject: str) -> bool:
         """Destroy the key of a subject; when this returns, nobody can read what is stored of it, in this or any copy.

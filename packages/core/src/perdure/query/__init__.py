@@ -2,8 +2,21 @@
 
 from perdure.query._changes import FeedChange
 from perdure.query._filter import Tags
+from perdure.query._fold import Fold
+from perdure.query._ledger import Ledger, LedgerPage, LedgerRecord
 from perdure.query._query import Query
 from perdure.query._stored import FeedEvent, StoredEvent
 from perdure.query._stream import Stream
 
-__all__ = ["FeedChange", "FeedEvent", "Query", "StoredEvent", "Stream", "Tags"]
+__all__ = [
+    "FeedChange",
+    "FeedEvent",
+    "Fold",
+    "Ledger",
+    "LedgerPage",
+    "LedgerRecord",
+    "Query",
+    "StoredEvent",
+    "Stream",
+    "Tags",
+]

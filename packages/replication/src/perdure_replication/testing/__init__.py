@@ -5,6 +5,7 @@ from perdure_replication.testing._membership_contract import MembershipContract
 from perdure_replication.testing._network import Network
 from perdure_replication.testing._party import Guest, NewPorts, NewTransport
 from perdure_replication.testing._persistence import FailingPersistence, InMemoryPersistence
+from perdure_replication.testing._projection import check_projection
 from perdure_replication.testing._runtime import TestRuntime
 from perdure_replication.testing._runtime_contract import ActorRuntimeContract
 from perdure_replication.testing._simulation import SimulatedNode, Simulation
@@ -32,4 +33,5 @@ __all__ = [
     "TransportContract",
     "Tuned",
     "Value",
+    "check_projection",
 ]

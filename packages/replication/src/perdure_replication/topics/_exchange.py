@@ -170,11 +170,12 @@ class Exchange:
         if self._tasks:
             await asyncio.wait(self._tasks)
 
-    def begin(self, work: Coroutine[Any, Any, None]) -> None:
+    def begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run something until the node closes."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     def _post(self, peer: str, word: Word) -> None:
         if not self._line.post(peer, encode_word(word)):

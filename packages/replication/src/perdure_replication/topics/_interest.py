@@ -8,11 +8,13 @@ from typing import Annotated, TypeAlias
 
 import msgspec
 
-MAX_KEY = 512
+MAX_KEY = 1024
 """The characters of a key, and of a prefix."""
 MAX_KEYS = 1024
 """The keys that an interest names at most, for each fetch names them all: of more, follow a prefix."""
 MAX_PREFIXES = 128
+MAX_CHARACTERS = 100_000
+"""All keys and prefixes of an interest together."""
 
 Key: TypeAlias = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_KEY)]
 Keys: TypeAlias = Annotated[tuple[Key, ...], msgspec.Meta(max_length=MAX_KEYS)]
@@ -64,9 +66,11 @@ def interest(keys: Iterable[str] = (), prefixes: Iterable[str] = ()) -> Interest
     for name, given in (("keys", keys), ("prefixes", prefixes)):
         if isinstance(given, str):
             raise ValueError(f"{name} are several texts: write ({given!r},)")
-    prefixes = tuple(sorted(set(prefixes)))
+    keys, prefixes = set(keys), tuple(sorted(set(prefixes)))
     shortest = tuple(prefix for prefix in prefixes if not prefix.startswith(tuple(p for p in prefixes if p < prefix)))
-    wanted = Interest(tuple(sorted(key for key in set(keys) if not key.startswith(shortest))), shortest)
+    if sum(map(len, keys)) + sum(map(len, prefixes)) > MAX_CHARACTERS:
+        raise ValueError(f"an interest has up to {MAX_CHARACTERS:,} characters: follow a prefix instead of many keys")
+    wanted = Interest(tuple(sorted(key for key in keys if not key.startswith(shortest))), shortest)
     try:
         return msgspec.convert(msgspec.to_builtins(wanted), Interest)
     except msgspec.ValidationError as error:
