@@ -178,8 +178,11 @@ class Exchange:
         return task
 
     def _post(self, peer: str, word: Word) -> None:
-        if not self._line.post(peer, encode_word(word)):
-            _log.debug("%s: no %s for %s: the link takes none", self.node.name, type(word).__name__, peer)
+        try:
+            if not self._line.post(peer, encode_word(word)):
+                _log.debug("%s: no %s for %s: the link takes none", self.node.name, type(word).__name__, peer)
+        except BadFrame as error:  # an interest that is greater than this node's letters
+            _log.error("%s: no %s for %s: %s", self.node.name, type(word).__name__, peer, error)
 
     # Who is there, and offers what
 
