@@ -73,9 +73,9 @@ class TestEventsOfAnId:
 
         time = datetime(2023, 11, 14, 22, 13, 20, 250_000, UTC)
         assert found == [
-            StoredEvent("Tape/a", 1, time, ("even", "three"), "Written", 1, Written(6)),
-            StoredEvent("Tape/a", 2, time, (), "Written", 1, Written(7)),
-            StoredEvent("Tape/a", 3, time, ("even",), "Written", 1, Written(8)),
+            StoredEvent("Tape/a", 1, time, ("even", "three"), "Written", 1, 0, Written(6)),
+            StoredEvent("Tape/a", 2, time, (), "Written", 1, 0, Written(7)),
+            StoredEvent("Tape/a", 3, time, ("even",), "Written", 1, 0, Written(8)),
         ]
 
     @pytest.mark.parametrize("after", [0, 1, 4, 5, 6, 2**63 - 1])

@@ -13,6 +13,7 @@ PerdureError
 │   │   └── SubjectForgotten  what concerns a forgotten subject can neither be read nor added to
 │   ├── StartTimeout          an actor did not start in time
 │   ├── StashFull             an actor puts too many messages aside
+│   ├── Superseded            another system has claimed the actor: send there, or reclaim it
 │   ├── SystemCrashed         an actor without a parent escalated, or the system was told to crash
 │   └── Unhandled             the handler gave no reply: is there a `case` for the message?
 ├── ApplyError                `apply` cannot fold an event: nothing was stored
@@ -184,6 +185,28 @@ class StashFull(ActorError):
 
     def __str__(self) -> str:
         return f"{self.path} has put {self.capacity} messages aside, and may not put aside more: unstash some"
+
+
+class Superseded(ActorError):
+    """Another owner has claimed an actor since this system did by `epoch`. Nothing was stored.
+
+    The actor is stopped here, whatever its supervision says. `owner` is the present one's name, "" if it is not known,
+    and `owner_epoch` its epoch.
+    """
+
+    def __init__(self, persistence_id: str, epoch: int, owner: str = "", owner_epoch: int = 0) -> None:
+        super().__init__(persistence_id, epoch, owner, owner_epoch)
+        self.persistence_id = persistence_id
+        self.epoch = epoch
+        self.owner = owner
+        self.owner_epoch = owner_epoch
+
+    def __str__(self) -> str:
+        by = f"{self.owner!r}, by epoch {self.owner_epoch}" if self.owner else "another system"
+        return (
+            f"{self.persistence_id}: epoch {self.epoch} of this system holds no more, for it was claimed since "
+            f"by {by}: send to that one, or take it back with system.reclaim(ref)"
+        )
 
 
 class SystemCrashed(ActorError):

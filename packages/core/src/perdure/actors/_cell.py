@@ -37,7 +37,7 @@ from perdure.actors._ref import ActorRef, check_waits
 from perdure.actors._signals import Failed, Passivated, Restarted, Started, Stopped, StopReason
 from perdure.actors._supervision import AllForOne, Directive, Escalate, Failures, Restart, Resume, directive
 from perdure.actors._timers import ActorTimer, ReceiveTimeout
-from perdure.errors import ActorStopped, AskedItself, Rejected, StartTimeout, Unhandled
+from perdure.errors import ActorStopped, AskedItself, Rejected, StartTimeout, Superseded, Unhandled
 
 if TYPE_CHECKING:
     from perdure.actors._props import Props
@@ -397,9 +397,11 @@ class Cell:
         if lost:
             _log.warning("%s: %d told messages were not handled: %s", self.path, lost, error)
 
-    def _gone(self) -> ActorStopped:
+    def _gone(self) -> ActorStopped | Superseded:
         if self._error is None:
             return ActorStopped(self.path)
+        if isinstance(self._error, Superseded):  # they are to go elsewhere
+            return self._error
         return ActorStopped(self.path, f"its supervision stopped it after {type(self._error).__name__}: {self._error}")
 
     def _await_silence(self, own: Belongings) -> None:

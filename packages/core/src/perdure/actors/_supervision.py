@@ -2,6 +2,7 @@
 
 A failure is whatever a handler raises, but for `Rejected`. The actor's own type says what follows: `Restart`, `Resume`,
 `Stop` or `Escalate`; `ByError` chooses among them by the type of the error, and `AllForOne` has the siblings share it.
+One failure is beyond choice: whoever is `Superseded` stops, for a new instance could do no better.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from collections.abc import Mapping
 from typing import Protocol, TypeAlias, runtime_checkable
 
 import msgspec
+
+from perdure.errors import Superseded
 
 
 def _check_jitter(jitter: float) -> None:
@@ -115,6 +118,8 @@ Supervision: TypeAlias = Directive | ByError | AllForOne
 
 def directive(supervision: Supervision, error: BaseException) -> Directive:
     """Return what supervision says of an error."""
+    if isinstance(error, Superseded):
+        return Stop()
     if isinstance(supervision, AllForOne):
         supervision = supervision.decision
     if not isinstance(supervision, ByError):

@@ -10,7 +10,7 @@ from perdure.journal._payload import is_model
 from perdure.journal._record import Format, RecordError, compressed, timestamp_of
 from perdure.journal._revision import Revision, RevisionCodec
 from perdure.journal._states import StateCodec
-from perdure.journal._tags import hidden_id_of, metadata_of, tags_of
+from perdure.journal._tags import epoch_of, hidden_id_of, metadata_of, tags_of
 
 __all__ = [
     "EVENTS",
@@ -31,6 +31,7 @@ __all__ = [
     "compressed",
     "consecutive",
     "decompress",
+    "epoch_of",
     "event",
     "hidden_id_of",
     "is_event_type",

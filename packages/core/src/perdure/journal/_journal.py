@@ -9,7 +9,20 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Iterable, Iterator, Sequence
 
-from perdure.abc import MAX_KEY, Backend, Conflict, DeleteRange, Entry, LastKey, Put, Write, WriteGroup
+from perdure.abc import (
+    MAX_KEY,
+    Backend,
+    Conflict,
+    DeleteRange,
+    Entry,
+    Expectation,
+    LastKey,
+    Put,
+    PutState,
+    StateVersion,
+    Write,
+    WriteGroup,
+)
 from perdure.errors import CorruptionError, EventsRemoved
 from perdure.journal._commit import CommitQueue
 from perdure.journal._pages import pages
@@ -36,11 +49,13 @@ class Journal:
         also: Sequence[Write] = (),
         also_bytes: int = 0,
         collection: str = EVENTS,
+        claim: StateVersion | None = None,
     ) -> Awaitable[Conflict | None]:
         """Append records as the sequence numbers after `after`, with other writes in the same group, durably.
 
-        The result is a conflict when the log does not end at `after`. Raises what `CommitQueue.submit` raises. Who has
-        waited to the end, whatever it is, calls `settle`; who is cancelled does not.
+        The result is a conflict when the claim holds no more, or the log does not end at `after`. Raises what
+        `CommitQueue.submit` raises. Who has waited to the end, whatever it is, calls `settle`; who is cancelled does
+        not.
         """
         if len(records) == 1 and not also:  # as nearly always
             [record] = records
@@ -50,7 +65,9 @@ class Journal:
             puts = [Put(collection, persistence_id, number, record) for number, record in enumerate(records, after + 1)]
             writes = (*puts, *also)
             size = sum(map(len, records)) + also_bytes
-        appending = self._queue.submit(WriteGroup(writes, (LastKey(collection, persistence_id, after),)), size)
+        head = LastKey(collection, persistence_id, after)
+        expectations: tuple[Expectation, ...] = (head,) if claim is None else (claim, head)
+        appending = self._queue.submit(WriteGroup(writes, expectations), size)
         self._unsettled.add(persistence_id)
         return appending
 
@@ -67,6 +84,11 @@ class Journal:
     async def write(self, writes: Sequence[Write], size: int) -> None:
         """Write a group that expects nothing, durably."""
         await self._queue.submit(WriteGroup(tuple(writes)), size)
+
+    def put_state(self, put: PutState, version: int) -> Awaitable[Conflict | None]:
+        """Put a state durably; the result is a conflict when it did not have this version."""
+        expected = StateVersion(put.state, put.prefix, version)
+        return self._queue.submit(WriteGroup((put,), (expected,)), len(put.value))
 
     async def remove(self, persistence_id: str, below: int) -> None:
         """Remove the events below a sequence number durably."""

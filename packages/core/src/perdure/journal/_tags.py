@@ -1,4 +1,4 @@
-"""Tags: words by which events of many logs are found again, kept in the metadata of a record."""
+"""What the metadata of a record says: its tags, by which events of many logs are found again, and whose it is."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ MAX_TAG = 255
 
 _KEY = "tags"
 _ID = "persistence_id"
+_EPOCH = "epoch"
 _FORBIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # controls, and halves of surrogate pairs
 
 
-def metadata_of(tags: object, hidden_id: str | None = None) -> dict[str, Any] | None:
-    """Return the metadata of a record with these tags, in their order, each once, and the id that a store hides.
+def metadata_of(tags: object, hidden_id: str | None = None, epoch: int = 0) -> dict[str, Any] | None:
+    """Return the metadata of a record: its tags, in their order, each once, the id that a store hides, and the epoch.
 
-    Returns None where there is none of either.
+    Returns None where there is none of them.
 
     Raises `ValueError` for what is no iterable of texts, for a tag that breaks a rule, and for too many of them.
     """
@@ -32,6 +33,8 @@ def metadata_of(tags: object, hidden_id: str | None = None) -> dict[str, Any] | 
     metadata: dict[str, Any] = {_KEY: distinct} if distinct else {}
     if hidden_id is not None:
         metadata[_ID] = hidden_id
+    if epoch:
+        metadata[_EPOCH] = epoch
     return metadata or None
 
 
@@ -43,6 +46,12 @@ def tags_of(metadata: dict[str, Any] | None) -> tuple[str, ...]:
 def hidden_id_of(metadata: dict[str, Any] | None) -> str | None:
     """Return the persistence id in a record's metadata, which stands there where the store hides it."""
     return metadata.get(_ID) if metadata is not None else None
+
+
+def epoch_of(metadata: dict[str, Any] | None) -> int:
+    """Return the epoch by which a record's owner had claimed its log, 0 where it had not."""
+    epoch = metadata.get(_EPOCH) if metadata is not None else None
+    return epoch if isinstance(epoch, int) else 0
 
 
 def check_tag(tag: object) -> str:

@@ -2,6 +2,7 @@
 
 from perdure.persistence._actor import PersistentActor
 from perdure.persistence._changes import Changed
+from perdure.persistence._claims import Owner
 from perdure.persistence._durable_state_actor import DurableStateActor
 from perdure.persistence._following import Numbered
 from perdure.persistence._notices import RecoveryFellBack, SnapshotFailed, SnapshotSaved
@@ -18,6 +19,7 @@ __all__ = [
     "Full",
     "Light",
     "Numbered",
+    "Owner",
     "PersistentActor",
     "Recovery",
     "RecoveryFellBack",

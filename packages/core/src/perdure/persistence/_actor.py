@@ -58,8 +58,8 @@ class PersistentActor(Recovering[S, Entity], Generic[S, E]):
 
         When it raises, `state` is what it was, or raises `StateUnknown` where `apply` may have changed it in place, and
         is read again from the store before the next message. It raises what `apply` or `tags` raised; `EventTypeError`,
-        `InvalidTag`, `RecordTooLarge`, `ConflictError`, `StoreError`: nothing was stored; `OutcomeUnknown`, or
-        cancellation: it may have been. Raises `PersistInProgress` when called twice at once.
+        `InvalidTag`, `RecordTooLarge`, `ConflictError`, `Superseded`, `StoreError`: nothing was stored;
+        `OutcomeUnknown`, or cancellation: it may have been. Raises `PersistInProgress` when called twice at once.
         """
         entity = self._entity or self._durable()
         return entity.persist(self.apply, events, self.tags if entity.definition.tagged else None)

@@ -48,6 +48,7 @@ class DurableState(Head):
         async with self.stores.recoveries:
             await self.unlock()
             await self.journal.settled(self.persistence_id)
+            await self.claim()
             present = await newest(self.stores.backend, self._codec, self.persistence_id, self.custody)
         self.exists = present is not None and not present.deleted
         state = present.state if present is not None and self.exists else initial()
@@ -63,7 +64,8 @@ class DurableState(Head):
             record, read_back = self._codec.encode(state, revision, self.stores.timestamp(), self._hidden_id)
             self._check_size(record, "the state")
             del state  # what waits for the disk in thousands is to be small
-            self._check_won(await self._append(revision, record))
+            if (conflict := await self._append(revision, record)) is not None:
+                await self._lose(conflict)
         self._became(read_back, revision, record, exists=True)
 
     async def delete(self, initial: Callable[[], Any], expected: int | None) -> None:
@@ -76,7 +78,8 @@ class DurableState(Head):
                 return
             revision = self.sequence_number + 1
             record = self._codec.tombstone(revision, self.stores.timestamp(), self._hidden_id)
-            self._check_won(await self._append(revision, record))
+            if (conflict := await self._append(revision, record)) is not None:
+                await self._lose(conflict)
         self._became(initial(), revision, record, exists=False)
 
     def _check_expected(self, expected: int | None) -> None:
@@ -93,7 +96,9 @@ class DurableState(Head):
         if self.custody is not None:
             record = self.custody.seal.seal(revision, record)
         below = (DeleteRange(DURABLE, self.persistence_id, 1, revision),)
-        return self.journal.append(self.persistence_id, self.sequence_number, [record], below, collection=DURABLE)
+        return self.journal.append(
+            self.persistence_id, self.sequence_number, [record], below, collection=DURABLE, claim=self.claimed
+        )
 
     def _became(self, state: Any, revision: int, record: bytes, *, exists: bool) -> None:
         self._state = state

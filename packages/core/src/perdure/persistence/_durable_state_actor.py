@@ -41,8 +41,9 @@ class DurableStateActor(Recovering[S, DurableState], Generic[S]):
 
         When it raises, `state` is what it was, or raises `StateUnknown` where it may have been changed in place, and is
         read again from the store before the next message. It raises `EventTypeError` for a state that could not be
-        read back; `RecordTooLarge`; `ConflictError` when another process was first; `StoreError`: nothing was stored;
-        `OutcomeUnknown`, or cancellation: it may have been. Raises `PersistInProgress` when called twice at once.
+        read back; `RecordTooLarge`; `ConflictError` when another process was first; `Superseded`; `StoreError`: nothing
+        was stored; `OutcomeUnknown`, or cancellation: it may have been. Raises `PersistInProgress` when called twice at
+        once.
         """
         return self._durable().save(state, expected_revision)
 

@@ -26,11 +26,12 @@ Tags = Callable[[Any], object]
 class Entity(Head):
     """A persistence id with its state in memory, the fold of the first `sequence_number` events of its log."""
 
-    __slots__ = ("definition", "is_watched", "snapshots")
+    __slots__ = ("_untagged", "definition", "is_watched", "snapshots")
 
     def __init__(self, persistence_id: str, definition: Definition, stores: Stores, custody: Custody | None) -> None:
         super().__init__(persistence_id, stores, custody)
         self.definition = definition
+        self._untagged = metadata_of((), self._hidden_id)
         shelf = stores.shelf(definition)
         self.snapshots = None if shelf is None else Snapshots(self.persistence_id, shelf)
         self.is_watched = shelf is not None and shelf.policy is not never
@@ -38,6 +39,10 @@ class Entity(Head):
     @property
     def _audience(self) -> Followers:
         return self.stores.followers
+
+    async def claim(self) -> None:
+        await super().claim()
+        self._untagged = metadata_of((), self._hidden_id, self.epoch)
 
     async def persist(self, apply: Apply, events: Sequence[AnyEvent], tags: Tags | None = None) -> None:
         """Fold the events, store them as one with their tags, and only then let the new state be seen."""
@@ -58,9 +63,12 @@ class Entity(Head):
         stored = sum(map(len, records)) if self.is_watched else 0
         with self:
             also, size = self._state_writes(state, number, timestamp) if self.snapshots is None else ((), 0)
-            appending = self.journal.append(self.persistence_id, self.sequence_number, records, also, size)
+            appending = self.journal.append(
+                self.persistence_id, self.sequence_number, records, also, size, claim=self.claimed
+            )
             del records, also  # what waits for the disk in thousands is to be small
-            self._check_won(await appending)
+            if (conflict := await appending) is not None:
+                await self._lose(conflict)
         first_number = self.sequence_number + 1
         self._state = state
         self.sequence_number = number
@@ -72,16 +80,16 @@ class Entity(Head):
             self._snapshot_if_due(first_number, events, stored)
 
     def _encode(self, event: AnyEvent, timestamp: int, tags: Tags | None) -> bytes:
-        metadata = None if tags is None and self._hidden_id is None else self._metadata(event, tags)
+        metadata = self._untagged if tags is None else self._metadata(event, tags)
         record = self.definition.events.encode(event, timestamp, metadata)
         if len(record) > self.journal.max_record_bytes:
             self._check_size(record, named(type(event)).manifest)
         return record
 
-    def _metadata(self, event: AnyEvent, tags: Tags | None) -> dict[str, Any] | None:
-        found = () if tags is None else tags(event)
+    def _metadata(self, event: AnyEvent, tags: Tags) -> dict[str, Any] | None:
+        found = tags(event)
         try:
-            return metadata_of(found, self._hidden_id)
+            return metadata_of(found, self._hidden_id, self.epoch)
         except ValueError as error:
             raise InvalidTag(self.persistence_id, type(event).__name__, str(error)) from error
 

@@ -11,9 +11,9 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from types import TracebackType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
-from perdure.abc import Conflict
+from perdure.abc import Conflict, StateVersion
 from perdure.errors import ConflictError, PersistInProgress, RecordTooLarge, StateUnknown, StoreError
 from perdure.persistence._custody import Custody
 from perdure.persistence._definition import is_immutable
@@ -33,11 +33,22 @@ class Head(ABC):
     NUMBER: ClassVar[str] = "sequence number"
     UNKNOWN: ClassVar[_Unknown] = _Unknown()
 
-    __slots__ = ("_busy", "_state", "custody", "in_doubt", "journal", "persistence_id", "sequence_number", "stores")
+    __slots__ = (
+        "_busy",
+        "_state",
+        "claimed",
+        "custody",
+        "in_doubt",
+        "journal",
+        "persistence_id",
+        "sequence_number",
+        "stores",
+    )
 
     def __init__(self, persistence_id: str, stores: Stores, custody: Custody | None) -> None:
         self.persistence_id = persistence_id if custody is None else custody.name
         self.custody = custody
+        self.claimed: StateVersion | None = None
         self.sequence_number = 0
         self.in_doubt = False
         self.journal = stores.journal
@@ -54,6 +65,11 @@ class Head(ABC):
     def identity(self) -> str:
         """The persistence id, which is not `persistence_id` where the store is not to know it."""
         return self._hidden_id or self.persistence_id
+
+    @property
+    def epoch(self) -> int:
+        """The epoch by which the log was claimed; 0 in a system that claims nothing."""
+        return 0 if self.claimed is None else self.claimed.version
 
     @property
     def _hidden_id(self) -> str | None:
@@ -81,6 +97,11 @@ class Head(ABC):
                 self._state = self.UNKNOWN
                 raise
 
+    async def claim(self) -> None:
+        """Have claimed the log, in a system that claims them. Raises `Superseded`, `StoreError`."""
+        if self.stores.claims is not None:
+            self.claimed = await self.stores.claims.claim(self.persistence_id)
+
     async def _prepare_to_seal(self) -> None:
         """Have the key at hand with which the next record is sealed."""
         if self.custody is not None and not self.custody.is_prepared:
@@ -105,10 +126,11 @@ class Head(ABC):
         if len(record) > self.journal.max_record_bytes:
             raise RecordTooLarge(self.persistence_id, what, len(record), self.journal.max_record_bytes)
 
-    def _check_won(self, conflict: Conflict | None) -> None:
-        """Raise if another writer was first."""
-        if conflict is not None:
-            raise ConflictError(self.persistence_id, self.sequence_number, conflict.actual, self.NUMBER)
+    async def _lose(self, conflict: Conflict) -> NoReturn:
+        """Raise because another writer was first, or is to be the only one."""
+        if self.stores.claims is not None and conflict.expectation == self.claimed:
+            raise await self.stores.claims.superseded(self.persistence_id, self.epoch)
+        raise ConflictError(self.persistence_id, self.sequence_number, conflict.actual, self.NUMBER)
 
     def __enter__(self) -> None:
         self._busy = True

@@ -327,6 +327,7 @@ async def recover(
     async with stores.recoveries:
         await entity.unlock()
         await entity.journal.settled(entity.persistence_id)
+        await entity.claim()
         identity, custody = entity.persistence_id, entity.custody
         warm = stores.warm_state(actor_type, entity.identity)
         reading = Reading(identity, entity.definition, stores, initial, apply, recovery, custody, warm=warm)

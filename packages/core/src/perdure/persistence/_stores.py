@@ -11,6 +11,7 @@ from perdure.abc import Backend
 from perdure.actors import Clock, SystemEvent
 from perdure.journal import Format, Journal, RevisionCodec
 from perdure.persistence._changes import Watchers
+from perdure.persistence._claims import Claims
 from perdure.persistence._definition import Definition, revision_codec
 from perdure.persistence._following import Followers
 from perdure.persistence._notices import SnapshotFailed, SnapshotSaved
@@ -42,6 +43,7 @@ class Stores:
         publish: Callable[[SystemEvent], None],
         vault: Vault,
         warm: WarmStates | None = None,
+        owner: str | None = None,
     ) -> None:
         self.backend: Backend = journal.backend
         self.journal = journal
@@ -52,6 +54,7 @@ class Stores:
         self.recoveries = asyncio.Semaphore(max_recoveries)
         self.archive = archive
         self.vault = vault
+        self.claims = None if owner is None else Claims(owner, journal, clock.time)
         self._warm = warm
         self._clock = clock
         self._write = write

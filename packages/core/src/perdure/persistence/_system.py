@@ -15,6 +15,7 @@ from perdure.actors._path import path_of
 from perdure.actors._props import Props
 from perdure.errors import NameTaken
 from perdure.journal import Format, Journal
+from perdure.persistence._claims import Claims, Owner
 from perdure.persistence._recovering import Recovering, persistence_id_of
 from perdure.persistence._replay import replayed
 from perdure.persistence._stores import Stores
@@ -52,6 +53,12 @@ class ActorSystem(actors.ActorSystem):
     All that is stored is sealed with `sealing`, a `Sealing` or just a `Keyring`, and nothing else is accepted; actor
     types may have a sealing of their own. Use one store with one sealing.
 
+    With an `owner`, a name for this system by which others tell it apart, each durable actor is *claimed* when it comes
+    to life here, and from then on no other system that claims it can append to its log: it gets `Superseded` at its
+    next write, and its actor stops. It costs a commit at an actor's first activation in this system. Until it writes, a
+    superseded actor answers from the state that it has: what is asked of it alone may be old. Give all systems of a
+    store an owner, or none: who claims nothing is not kept from writing.
+
     `warm` is asked for the state of a `PersistentActor` before its snapshots are read: see `WarmStates`. Where the log
     holds the event of that state's number, recovery reads only what is behind it; otherwise it goes the usual way.
 
@@ -65,6 +72,7 @@ class ActorSystem(actors.ActorSystem):
         snapshots: str | SnapshotStore | None = None,
         archive: str | Archive | None = None,
         sealing: Sealing | Keyring | None = None,
+        owner: str | None = None,
         warm: WarmStates | None = None,
         durability: Durability = "full",
         write: Format = "msgpack",
@@ -90,6 +98,8 @@ class ActorSystem(actors.ActorSystem):
         )
         if write not in ("msgpack", "json"):
             raise ValueError(f"write is 'msgpack' or 'json', not {write!r}")
+        if owner is not None and not (isinstance(owner, str) and owner):
+            raise ValueError(f"owner is a name for this system, or None to claim nothing, not {owner!r}")
         if max_recoveries < 1:
             raise ValueError(f"max_recoveries is 1 or more, not {max_recoveries}")
         if max_record_bytes < 1:
@@ -98,6 +108,7 @@ class ActorSystem(actors.ActorSystem):
         self._snapshots = snapshots
         self._archive = archive
         self._sealing = sealing_of(sealing)
+        self._owner = owner
         self._warm = warm
         self._durability = durability
         self._write = write
@@ -154,6 +165,39 @@ class ActorSystem(actors.ActorSystem):
         if self._stores is None:
             raise RuntimeError("the system has no open store: enter it first")
         return await self._stores.vault.forget(subject)
+
+    async def owner_of(self, ref: ActorRef) -> Owner | None:
+        """Return who has claimed a durable actor last, None if nobody has. Raises `StoreError`.
+
+        Raises `RuntimeError` outside `async with`, and in a system without an owner.
+        """
+        return await self._claims().owner(self._stored_name(ref))
+
+    async def reclaim(self, ref: ActorRef) -> None:
+        """Have a durable actor claimed again by its next activation here, whoever has claimed it since.
+
+        For the program that decides where actors live: after `Superseded` this system takes nothing back by itself. An
+        instance that lives here without knowing that it was superseded is stopped first. Does nothing while this system
+        is the owner. Raises as `owner_of` does.
+        """
+        claims, name = self._claims(), self._stored_name(ref)
+        if not await claims.holds(name):
+            claims.forget(name)
+            if self._find(ref.path) is not None:
+                await ref.stop()
+
+    def _claims(self) -> Claims:
+        if self._stores is None:
+            raise RuntimeError("the system has no open store: enter it first")
+        if self._stores.claims is None:
+            raise RuntimeError("the system claims no actors: give it an owner")
+        return self._stores.claims
+
+    def _stored_name(self, ref: ActorRef) -> str:
+        """Return under which name the store keeps a durable actor. Raises `TypeError` for other actors."""
+        if self._stores is None or not issubclass(ref._props.actor_type, Recovering):
+            raise TypeError(f"{ref.path} is no durable actor, and nobody's")
+        return self._stores.vault.stored_name(persistence_id_of(ref.path, ref._props))
 
     async def spawn(
         self,
@@ -259,6 +303,7 @@ class ActorSystem(actors.ActorSystem):
             self._events.publish,
             vault,
             self._warm,
+            self._owner,
         )
 
     async def _settle(self) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from perdure.errors import CorruptionError
-from perdure.journal import EVENTS, EventCodec, RecordError, hidden_id_of, tags_of
+from perdure.journal import EVENTS, EventCodec, RecordError, epoch_of, hidden_id_of, tags_of
 from perdure.journal._record import Format, Record, decode
 from perdure.persistence import PersistentActor
 from perdure.persistence._custody import own_sealing
@@ -32,6 +32,8 @@ class StoredEvent(msgspec.Struct, frozen=True):
     """The name under which the event's type is stored."""
     version: int
     """The version of its schema that was stored."""
+    epoch: int
+    """The epoch by which the owner that persisted it had claimed the actor; 0 without claims. It never goes down."""
     event: Any
     """The event; for an actor type that the query was not given, the stored document."""
 
@@ -61,11 +63,11 @@ class Stored(msgspec.Struct, frozen=True, gc=False):
     data: bytes
     tags: tuple[str, ...]
 
-    def facts(self) -> tuple[str, int, datetime, tuple[str, ...], str, int]:
+    def facts(self) -> tuple[str, int, datetime, tuple[str, ...], str, int, int]:
         """Return what a `StoredEvent` says of an event beside the event."""
         record = self.record
-        timestamp = instant(record.timestamp)
-        return self.persistence_id, self.sequence_number, timestamp, self.tags, record.manifest, record.version
+        place = self.persistence_id, self.sequence_number, instant(record.timestamp)
+        return *place, self.tags, record.manifest, record.version, epoch_of(record.metadata)
 
 
 def instant(timestamp: int) -> datetime:

@@ -1,8 +1,8 @@
 """Looking through a whole store for what is not as it was stored.
 
 Who has the keys opens every record. Who has none reads what stands in clear: that no event is missing in the midst of a
-log, that plain records have their checksums, and, where events are chained, that each is the one of which the next
-knows. What was archived is taken for the beginning of its log.
+log, that plain records have their checksums, and epochs that never go down, and, where events are chained, that each is
+the one of which the next knows. What was archived is taken for the beginning of its log.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from perdure.errors import (
     SubjectForgotten,
     TailCut,
 )
-from perdure.journal import EVENTS, RecordError, pages, timestamp_of
+from perdure.journal import EVENTS, RecordError, epoch_of, pages
+from perdure.journal._record import Record, decode
 from perdure.persistence._changes import DURABLE
 from perdure.persistence._custody import own_sealing
 from perdure.persistence._entity import STATES
@@ -198,7 +199,8 @@ class _Verifier:
         for entry in entries:
             self.result.events += 1
             log.follow(*entry)
-            self._open(EVENTS, log.name, *entry)
+            if (record := self._open(EVENTS, log.name, *entry)) is not None:
+                log.check_epoch(entry.key, epoch_of(record.metadata))
         self._progress(self.result)
 
     async def _state(self, name: str) -> None:
@@ -243,22 +245,23 @@ class _Verifier:
             self._open(SNAPSHOTS, name, *snapshot)
             at_most = snapshot.sequence_number - 1
 
-    def _open(self, collection: str, name: str, number: int, record: bytes) -> None:
-        """Look at one record."""
+    def _open(self, collection: str, name: str, number: int, record: bytes) -> Record | None:
+        """Look at one record; return it if it can be read."""
         seal = self._vault.seal_of(collection, name, record)
         if is_sealed(record):
             self.result.sealed += 1
             if seal is None:
                 self.result.unopened += 1
-                return
+                return None
         try:
-            timestamp_of(record if seal is None else seal.open(number, record))
+            return decode(record if seal is None else seal.open(number, record))[0]
         except SubjectForgotten:
             self.result.forgotten += 1
         except CorruptionError as error:
             self.report(error)
         except RecordError as error:
             self.report(CorruptionError(name, number, str(error)))
+        return None
 
     def report(self, error: CorruptionError) -> None:
         self.result.problem_count += 1
@@ -280,6 +283,7 @@ class _Log:
         self._anchored = None if verifier.anchor is None else verifier.anchor.heads.get(name)
         self._link: bytes | None = None
         self._is_chained = False
+        self._epoch = 0
 
     def follow(self, number: int, record: bytes) -> None:
         """Go on with the next record."""
@@ -297,6 +301,13 @@ class _Log:
         """Take the next record as the first of what is there, for those before are gone, or cannot be read."""
         self.last = 0
         self._link = None
+
+    def check_epoch(self, number: int, epoch: int) -> None:
+        """Hold an event to the owners of those before it. One without an epoch was stored by who claims nothing."""
+        if 0 < epoch < self._epoch:
+            reason = f"its epoch is {epoch}, after events of epoch {self._epoch}: its writer had been superseded"
+            self._report(CorruptionError(self.name, number, reason))
+        self._epoch = max(epoch, self._epoch)
 
     def end(self) -> None:
         """Hold the log to its anchor, now that it was read."""
