@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from perdure import ActorSystem, Event, Full, Light, Message, PersistentActor, every_n_events, open_backend
-from perdure.errors import ConflictError
+from perdure.errors import ConflictError, Superseded
 from perdure.journal import EVENTS
 from perdure_testkit import FaultyBackend
 
@@ -165,11 +165,24 @@ async def test_two_systems_never_fork_a_log(tape: type[Tape], url: str) -> None:
         assert (await ref.ask(Write((3,))), await ref.ask(Read())) == (3, [1, 2, 3])
 
 
+async def test_who_was_superseded_is_refused_before_it_writes(tape: type[Tape], url: str) -> None:
+    """A claim of another system is enough; all sequence numbers still agree."""
+    async with ActorSystem(store=url, owner="one") as one, ActorSystem(store=url, owner="other") as other:
+        ref, rival = one.ref(tape, "a"), other.ref(tape, "a")
+        await ref.ask(Write((1,)))
+        await rival.ask(Read())
+
+        with pytest.raises(Superseded, match="by 'other', by epoch 2"):
+            await ref.ask(Write((2,)))
+
+        assert (await rival.ask(Write((3,))), await rival.ask(Read())) == (2, [1, 3])
+
+
 RIVAL = """
 import asyncio
 import sys
 from perdure import ActorSystem
-from perdure.errors import ConflictError
+from perdure.errors import ConflictError, Superseded
 
 sys.path.insert(0, sys.argv[1])
 from test_persistence import Tape, Write

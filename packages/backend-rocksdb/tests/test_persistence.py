@@ -22,7 +22,7 @@ from perdure import (
     open_backend,
 )
 from perdure.abc import Backend, WriteGroup
-from perdure.errors import ConflictError, CreateStoreError, StoreClosed
+from perdure.errors import ConflictError, CreateStoreError, StoreClosed, Superseded
 from perdure.journal import EVENTS
 from perdure_testkit import FaultyBackend
 
@@ -200,6 +200,21 @@ async def test_two_systems_on_one_backend_never_fork_a_log(tape: type[Tape], bac
             await ref.ask(Write((3,)))
 
         assert (await ref.ask(Write((3,))), await ref.ask(Read())) == (3, [1, 2, 3])
+
+
+async def test_who_was_superseded_is_refused_before_anything_is_written(
+    tape: type[Tape], backend: FaultyBackend
+) -> None:
+    """A claim of another system is enough; all sequence numbers still agree."""
+    async with ActorSystem(store=backend, owner="one") as one, ActorSystem(store=backend, owner="other") as other:
+        ref, rival = one.ref(tape, "a"), other.ref(tape, "a")
+        await ref.ask(Write((1,)))
+        await rival.ask(Read())
+
+        with pytest.raises(Superseded, match="by 'other', by epoch 2"):
+            await ref.ask(Write((2,)))
+
+        assert (await rival.ask(Write((3,))), await rival.ask(Read())) == (2, [1, 3])
 
 
 async def test_a_store_closed_under_a_running_actor_is_named(tape: type[Tape], url: str) -> None:

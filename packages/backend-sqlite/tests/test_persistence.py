@@ -26,7 +26,7 @@ from perdure import (
     open_backend,
 )
 from perdure.abc import Backend, WriteGroup
-from perdure.errors import ConflictError, CreateStoreError, StoreClosed
+from perdure.errors import ConflictError, CreateStoreError, StoreClosed, Superseded
 from perdure.journal import EVENTS
 from perdure_testkit import FaultyBackend
 
@@ -235,6 +235,19 @@ async def test_two_systems_on_one_file_never_fork_a_log(tape: type[Tape], url: s
             await ref.ask(Write((3,)))
 
         assert (await ref.ask(Write((3,))), await ref.ask(Read())) == (3, [1, 2, 3])
+
+
+async def test_who_was_superseded_is_refused_before_it_writes(tape: type[Tape], url: str) -> None:
+    """A claim of another system is enough; all sequence numbers still agree."""
+    async with ActorSystem(store=url, owner="one") as one, ActorSystem(store=url, owner="other") as other:
+        ref, rival = one.ref(tape, "a"), other.ref(tape, "a")
+        await ref.ask(Write((1,)))
+        await rival.ask(Read())
+
+        with pytest.raises(Superseded, match="by 'other', by epoch 2"):
+            await ref.ask(Write((2,)))
+
+        assert (await rival.ask(Write((3,))), await rival.ask(Read())) == (2, [1, 3])
 
 
 async def test_two_systems_on_one_file_never_lose_a_durable_state(url: str) -> None:
