@@ -39,9 +39,7 @@ async def join(secret: EncryptedKey) -> AsyncIterator[Join]:
 
 def listening(guest: Guest) -> str:
     """Return where a node listens, whatever it advertises."""
-    server = tcp(guest)._server
-    assert server is not None
-    return f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    return f"127.0.0.1:{tcp(guest)._listener.place.port}"
 
 
 async def test_all_are_found_from_one(join: Join) -> None:
@@ -134,7 +132,8 @@ async def test_a_stalled_loop_declares_nobody_dead(join: Join, secret: Encrypted
     await a.sees(Joined(b.member))
     tcp(a).peer_down("b")
     tcp(b).unseek()
-    tcp(b)._links["a"].abort()
+    [link] = tcp(b)._connections
+    link.abort()
     await until(lambda: tcp(a).links == ())
 
     clock._now += 60

@@ -12,6 +12,7 @@ import pytest
 from perdure_replication import Member
 from perdure_replication.errors import CannotListen, InvalidTransport, PeerUnreachable
 from perdure_replication.tcp import TcpTransport
+from perdure_replication.tcp._links import rank
 from perdure_replication.tcp._session import Kind
 from perdure_replication.testing import Guest, TestClock
 
@@ -60,28 +61,14 @@ class TestOneLink:
 
     @pytest.mark.parametrize("first", [("a", 1), ("a", 2), ("b", 1), ("b", 3)])
     @pytest.mark.parametrize("second", [("a", 1), ("a", 2), ("b", 1), ("b", 3)])
-    async def test_is_chosen_alike_by_both_ends(
-        self, start: Start, first: tuple[str, int], second: tuple[str, int]
-    ) -> None:
+    def test_is_chosen_alike_by_both_ends(self, first: tuple[str, int], second: tuple[str, int]) -> None:
         """Of any two connections, by who has called and how often, whatever order they were made in."""
-        ends = [await start(name) for name in "ab"]
 
-        def choice(end: Guest) -> bool:
-            ranks = []
-            for caller, attempt in (first, second):
-                seen = tcp(end)._connection(dials=caller == end.name)
-                seen.attempt = attempt
-                [other] = {"a", "b"} - {end.name}
-                ranks.append(tcp(end)._rank(seen, other))
-            return ranks[0] > ranks[1]
+        def choice(own: str, peer: str) -> bool:
+            one, other = (rank(own, peer, caller == own, attempt) for caller, attempt in (first, second))
+            return one > other
 
-        near, far = map(choice, ends)
-
-        assert near == far
-        for end in ends:
-            for connection in list(tcp(end)._connections):
-                connection.abort()
-            tcp(end)._connections.clear()
+        assert choice("a", "b") == choice("b", "a")
 
     async def test_is_of_the_later_process_of_a_name(self, start: Start) -> None:
         """The earlier one is told, and does not come back."""
@@ -162,7 +149,7 @@ class TestOneLink:
             a.transport.peer_up(b.member)
             await a.reaches(b)
 
-            assert {str(address) for address in tcp(a)._dialers} == {b.member.address}
+            assert {str(dialer.address) for dialer in tcp(a)._dialers} == {b.member.address}
 
     async def test_is_not_made_with_somebody_else(self, start: Start) -> None:
         """Who answers at a peer's address under another name is refused."""

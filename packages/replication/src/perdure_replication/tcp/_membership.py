@@ -9,6 +9,7 @@ from random import Random
 from perdure_replication._member import Joined, Left, Member, MembershipEvent
 from perdure_replication._membership import Membership, Report
 from perdure_replication.tcp._address import address_of
+from perdure_replication.tcp._links import Watcher
 from perdure_replication.tcp._roster import Roster
 from perdure_replication.tcp._settings import TcpSettings
 from perdure_replication.tcp._transport import TcpTransport
@@ -17,7 +18,7 @@ from perdure_replication.tcp._words import Here, Introduction, Leaving, Word, de
 _log = logging.getLogger("perdure.replication.tcp")
 
 
-class TcpMembership(Membership):
+class TcpMembership(Membership, Watcher):
     """Finds the other nodes from a few addresses, and watches the links to all of them."""
 
     def __init__(

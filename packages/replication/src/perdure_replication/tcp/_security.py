@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from perdure import Keyring
 from perdure.errors import KeyringError
 from perdure.security import EncryptedKey
+from perdure_replication.errors import InvalidTransport
+from perdure_replication.tcp._address import Address, is_loopback
 from perdure_replication.tcp._noise import TAG_BYTES, Cipher, NoiseError, NoiseHandshake
 from perdure_replication.tcp._refused import Refused
 from perdure_replication.tcp._tls import Certificates, ClearPipe, Pipe, TlsPipe
@@ -111,6 +113,29 @@ class SharedSecret(Security):
         if version not in self._secret or self._secret.fingerprint(version) != key_id[2:]:
             return None
         return self._secret.derive(version, _USE)
+
+
+def security_of(
+    place: Address,
+    secret: EncryptedKey | Keyring | None,
+    certificates: Certificates | None,
+    insecure: bool | Literal["anywhere"],
+) -> Security:
+    """Return the one that was chosen. Raises `InvalidTransport` for none or several, and for none at all in public."""
+    if [secret is not None, certificates is not None, bool(insecure)].count(True) != 1:
+        raise InvalidTransport(
+            str(place),
+            "say how connections are secured: one of secret=, certificates= and insecure=True, which is for tests",
+        )
+    if insecure and insecure != "anywhere" and not is_loopback(place.host):
+        raise InvalidTransport(
+            str(place),
+            "without security a node listens on loopback alone: give it a secret or certificates; where nobody "
+            'else can reach the network, say insecure="anywhere"',
+        )
+    if secret is not None:
+        return SharedSecret(secret)
+    return Tls(certificates) if certificates is not None else Plaintext(anywhere=insecure == "anywhere")
 
 
 class _Clear(Conversation):
