@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from math import inf
 from random import Random
-from types import MappingProxyType
 from typing import Any
 
 from perdure_replication._actions import Action, Note, Send, Settled
 from perdure_replication._agenda import Agenda
-from perdure_replication._entry import Entry
+from perdure_replication._claims import Claims
 from perdure_replication._frames import MAX_FRAME_BYTES
 from perdure_replication._generation import Generation
+from perdure_replication._held import Held
 from perdure_replication._member import Member
 from perdure_replication._messages import Hello, Message, Standings
 from perdure_replication._metrics import Metrics
@@ -52,32 +51,33 @@ class Core:
         """Why this node may not speak any more."""
         self.left = False
         self.metrics = Metrics()
+        # How it behaves.
         self._settings = settings
         self._limits = settings.limits
         self._max_frame_bytes = max_frame_bytes
         self._retains = retains
         self._overheard = overheard
         self._random = Random(seed)
+        # What it has, who is there, and what is held of them.
         self._shards = {shard.name: shard for shard in shards}
         self._reads = {shard.name: shard.definition.reads for shard in self._shards.values()}
         self._peers = Peers(self._limits.members, self._limits.departed, self._limits.departed_seconds)
-        self._entries: dict[str, dict[str, Entry]] = {name: {} for name in self._shards}
-        self._values: dict[str, dict[str, Any]] = {each.name: {name: each.view} for each in self._shards.values()}
-        self._views = {name: MappingProxyType(values) for name, values in self._values.items()}
+        self._held = {shard.name: Held(name, shard.view) for shard in self._shards.values()}
+        # What is under way.
         self._audiences: dict[str, dict[int, tuple[str, ...]]] = {}
         """What `_audience` returned, until something changes about a peer."""
+        self._served = Served(4 * self._limits.members)
+        self._feed: dict[str, Generation] = {}
         self._pulls = Pulls()
         self._queries: dict[int, Asking] = {}
-        self._feed: dict[str, Generation] = {}
-        self._served = Served(4 * self._limits.members)
-        self._claiming = 0
-        self._claimed_at = -inf
+        self._claims = Claims()
         self._tokens = 0
         self._agenda = Agenda()
         self._waking: float | None = None
+        # The event that is being handled.
         self._now = 0.0
         self._came = 0.0
-        """When the frame came that is being handled."""
+        """When its frame came."""
         self._out: list[Action] = []
 
     @property
@@ -118,18 +118,9 @@ class Core:
         return {name: shard.standing for name, shard in self._shards.items()}
 
     def _say_hello(self, peer: Peer, *, answer: bool) -> None:
-        holds = {
-            state: entries[peer.name].generation for state, entries in self._entries.items() if peer.name in entries
-        }
-        known = {state: generation for state, generation in holds.items() if generation is not None}
+        entries = {state: held.find(peer.name) for state, held in self._held.items()}
+        known = {state: entry.generation for state, entry in entries.items() if entry and entry.generation}
         self._send((peer.name,), Hello(self._standings(), self._reads, known, answer))
-
-    def _entry(self, state: str, name: str) -> Entry:
-        entries = self._entries[state]
-        entry = entries.get(name)
-        if entry is None:
-            entry = entries[name] = Entry(name)
-        return entry
 
     def _is_expected(self, peer: Peer, state: str) -> bool:
         """Tell whether a member has a state, as far as it is known: until it was heard it may."""

@@ -113,7 +113,7 @@ class Engine(Publishing, Following):
     def _joined(self, event: Joined) -> None:
         name, incarnation = event.member.name, event.member.incarnation
         if name == self.name:
-            if incarnation > self.incarnation and not self._claiming:
+            if incarnation > self.incarnation and not self._claims.under_way:
                 self._fence_off(FenceOff(f"the membership knows another of this name, of incarnation {incarnation}"))
             return
         peer = self._peers.find(name)
@@ -221,7 +221,7 @@ class Engine(Publishing, Following):
             return
         if frame.source not in self._peers and self._peers.admit(frame.source, 0, reachable=False) is None:
             self._limit("members")
-        elif (entry := self._entry(frame.message.state, frame.source)).is_behind(frame.message.generation):
+        elif (entry := self._held[frame.message.state].entry(frame.source)).is_behind(frame.message.generation):
             self._take_snapshot(entry, frame.message, -inf)
 
     def _hello(self, peer: Peer, message: Hello, frame: Frame) -> None:

@@ -23,13 +23,12 @@ class Following(Pulling):
     def values(self, state: str) -> Mapping[str, Any]:
         """Return the views by node, the own among them: a mapping that shows what holds when it is read."""
         self.shard(state)
-        return self._views[state]
+        return self._held[state].views
 
     def views(self, state: str, now: float) -> dict[str, StateView[Any]]:
         """Return what is held, with all that is known of it, by node, the own among them."""
-        held = {self.name: self.shard(state).shown(self.name, now)}
-        shown = {name: entry.shown() for name, entry in self._entries[state].items()}
-        return held | {name: view for name, view in shown.items() if view is not None}
+        own = {self.name: self.shard(state).shown(self.name, now)}
+        return own | {entry.node: view for entry in self._held[state] if (view := entry.shown()) is not None}
 
     def _hear(self, peer: Peer, standings: Standings, frame: Frame, *, pull: bool) -> None:
         """Compare what is held of a peer with what it says that it has."""
@@ -41,7 +40,7 @@ class Following(Pulling):
             if standing is None:
                 self._remove(state, peer.name)
                 continue
-            entry, generation = self._entry(state, peer.name), standing.generation
+            entry, generation = self._held[state].entry(peer.name), standing.generation
             if entry.generation == generation:
                 entry.confirm(moment)
                 if self._queries:
@@ -62,7 +61,7 @@ class Following(Pulling):
         self.metrics.feeds_received += 1
         for state, generation in message.changes.items():
             if state in self._shards and generation.incarnation == frame.incarnation:
-                self._entry(state, peer.name).overtaken_by(generation)
+                self._held[state].entry(peer.name).overtaken_by(generation)
 
     def _tell_obsolete(self, peer: Peer, message: Obsolete) -> None:
         if self._now - peer.told_obsolete >= self._settings.obsolete_interval:
@@ -73,7 +72,7 @@ class Following(Pulling):
         moment = self._moment(peer, message.state, message.token, frame)
         if self._is_misplaced(peer, message.state, message.generation, frame):
             return
-        entry = self._entry(message.state, peer.name)
+        entry = self._held[message.state].entry(peer.name)
         held = entry.generation
         if held is not None and message.generation < held:
             self.metrics.stale_snapshots_discarded += 1
@@ -121,7 +120,7 @@ class Following(Pulling):
         moment = self._moment(peer, message.state, message.token, frame)
         if self._is_misplaced(peer, message.state, message.generation, frame):
             return
-        entry = self._entry(message.state, peer.name)
+        entry = self._held[message.state].entry(peer.name)
         try:
             outcome = entry.follow(self._shards[message.state].definition, message, self._now)
         except Exception as error:
@@ -130,7 +129,8 @@ class Following(Pulling):
         if outcome == "applied":
             self.metrics.deltas_received += 1
             self._advanced(entry, message.state, moment)
-            self._go_ahead(entry, message.state)
+            if entry.ahead:
+                self._go_ahead(entry, message.state)
         elif outcome == "stale":
             self.metrics.stale_deltas_discarded += 1
             if entry.generation == message.generation:
@@ -163,7 +163,7 @@ class Following(Pulling):
     def _advanced(self, entry: Entry, state: str, moment: float) -> None:
         entry.confirm(moment)
         assert entry.generation is not None
-        self._values[state][entry.node] = entry.view
+        self._held[state].show(entry.node, entry.view)
         self._out.append(Notify(Change(state, entry.node, entry.generation, entry.view)))
         if self._queries:
             self._settle_queries(state, entry.node, moment)
@@ -190,7 +190,7 @@ class Following(Pulling):
     def _unchanged(self, peer: Peer, message: Unchanged, frame: Frame) -> None:
         if self._is_misplaced(peer, message.state, message.generation, frame):
             return
-        entry = self._entry(message.state, peer.name)
+        entry = self._held[message.state].entry(peer.name)
         self.metrics.unchanged_received += 1
         moment = self._moment(peer, message.state, message.token, frame)
         if entry.generation == message.generation:
@@ -202,7 +202,7 @@ class Following(Pulling):
     def _withheld(self, peer: Peer, message: Withheld, frame: Frame) -> None:
         if message.state not in self._shards or not self._pulls.is_of(peer.name, message.state, message.token):
             return
-        entry = self._entry(message.state, peer.name)
+        entry = self._held[message.state].entry(peer.name)
         if message.reason == "unknown":
             peer.states = peer.states and frozenset(peer.states - {message.state})
             self._remove(message.state, peer.name)
@@ -226,11 +226,11 @@ class Following(Pulling):
         if entry.generation is not None:
             self._do(Notify(Change(state, entry.node, entry.generation, None, "removed")))
         entry.forget()
-        self._values[state].pop(entry.node, None)
+        self._held[state].hide(entry.node)
 
     def _remove(self, state: str, name: str) -> None:
-        entry = self._entries[state].get(name)
+        entry = self._held[state].find(name)
         if entry is not None:
             self._forget(entry, state)
             self._end_pull(entry, state, failed=True)
-            del self._entries[state][name]
+            self._held[state].remove(name)

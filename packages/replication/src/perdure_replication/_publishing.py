@@ -119,13 +119,13 @@ class Publishing(Core):
         """Let peers know as urgently as the most urgent of some mutations wants."""
         push = shard.definition.strategy.push
         now = False
-        for urgency in [each.urgency for each in prepared]:
-            kind = urgency.kind
+        for each in prepared:
+            kind = each.urgency.kind
             if kind == "immediate" or (kind == "default" and push == "active"):
                 now = True
                 self.metrics.deltas_immediate += kind == "immediate"
             elif kind == "delayed":
-                self._agenda.bring_forward(("delayed", shard.name), self._now + urgency.seconds)
+                self._agenda.bring_forward(("delayed", shard.name), self._now + each.urgency.seconds)
             elif kind == "default" and push == "feed":
                 self._feed[shard.name] = shard.generation
                 self._agenda.bring_forward(("feed",), self._now + self._settings.feed_interval)
@@ -188,7 +188,7 @@ class Publishing(Core):
         return max((version for version in shard.definition.writes if version in reads), default=wire)
 
     def _show_own(self, shard: Shard) -> None:
-        self._values[shard.name][self.name] = shard.view
+        self._held[shard.name].show(self.name, shard.view)
         self._out.append(Notify(Change(shard.name, self.name, shard.generation, shard.view)))
 
     def _retain_soon(self, shard: Shard) -> None:
@@ -242,14 +242,13 @@ class Publishing(Core):
         lead = at_least - self.incarnation
         if lead > self._limits.incarnation_lead or at_least > MAX_NUMBER:
             self._limit("incarnation_lead")
-        elif not self._claiming and self._now - self._claimed_at >= self._settings.obsolete_interval:
-            self._claiming, self._claimed_at = at_least, self._now
+        elif self._claims.begin(self._now, self._settings.obsolete_interval):
             self.metrics.refutations += 1
             self._note("info", f"peers hold more of an earlier life: an incarnation of at least {at_least} is claimed")
             self._do(Claim(at_least))
 
     def _claimed(self, event: Claimed) -> None:
-        self._claiming = 0
+        self._claims.end()
         if event.incarnation <= self.incarnation:
             return
         self.incarnation = event.incarnation

@@ -30,7 +30,7 @@ class Pulling(Core):
         """Return how a state stands among the members that are to have it."""
         found = self.freshness(state, max_staleness, now)
         expected = [peer.name for peer in self._peers if self._is_expected(peer, state)]
-        failing = tuple(name for name in expected if self._entry(state, name).failures)
+        failing = tuple(name for name in expected if self._held[state].entry(name).failures)
         well = len({*expected} - {*found.stale, *found.missing, *found.incompatible, *failing})
         status: HealthStatus = "healthy"
         if well < len(expected):
@@ -42,7 +42,7 @@ class Pulling(Core):
         age = self.shard(state).generation.age
         own = PeerStatus(self.name, True, age, age, 0, 0, "", None, None, None)
         others = [
-            self._entry(state, peer.name).status(reachable=peer.reachable)
+            self._held[state].entry(peer.name).status(reachable=peer.reachable)
             for peer in self._peers
             if self._is_expected(peer, state)
         ]
@@ -72,7 +72,7 @@ class Pulling(Core):
         self._send((entry.node,), Pull(state, known, reads, self._tokens))
 
     def _pull_timed_out(self, node: str, state: str) -> None:
-        pending, entry = self._pulls.find(node, state), self._entries[state].get(node)
+        pending, entry = self._pulls.find(node, state), self._held[state].find(node)
         if pending is None or entry is None:
             return
         if pending.attempt < self._settings.pull_attempts:
@@ -109,9 +109,9 @@ class Pulling(Core):
         return pending
 
     def _drop_pulls(self, name: str) -> None:
-        for state, entries in self._entries.items():
-            if name in entries:
-                self._end_pull(entries[name], state, failed=True)
+        for state, held in self._held.items():
+            if (entry := held.find(name)) is not None:
+                self._end_pull(entry, state, failed=True)
 
     def _query(self, event: Query) -> None:
         shard = self.shard(event.state)
@@ -128,7 +128,7 @@ class Pulling(Core):
             self._queries[event.token] = Asking(event.token, event.state, bound, self._now, waiting)
             self._agenda.set(("query", str(event.token)), self._now + event.timeout)
             for name in sorted(waiting):
-                self._pull(self._entry(event.state, name), event.state)
+                self._pull(self._held[event.state].entry(name), event.state)
 
     def _settle_queries(self, state: str, name: str, moment: float) -> None:
         """Let queries go on that waited for one view, now that it is known as of a moment, or will not be known."""
@@ -137,7 +137,7 @@ class Pulling(Core):
         for asking in list(self._queries.values()):
             if asking.state != state or name not in asking.waiting:
                 continue
-            entry = self._entries[state].get(name)
+            entry = self._held[state].find(name)
             if entry is None or moment >= asking.asked or entry.is_fresh(asking.bound, asking.asked):
                 asking.waiting.discard(name)
                 if not asking.waiting:
@@ -167,7 +167,7 @@ class Pulling(Core):
         kinds: dict[str, list[str]] = {"stale": [], "missing": [], "incompatible": []}
         unreachable = []
         for peer in self._peers:
-            entry = self._entries[state].get(peer.name)
+            entry = self._held[state].find(peer.name)
             if not self._is_expected(peer, state) or (entry is not None and entry.is_fresh(bound, asked)):
                 continue
             kind = "missing" if entry is None or entry.view is ABSENT else "stale"

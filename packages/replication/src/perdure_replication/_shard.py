@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from functools import reduce
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -87,13 +87,11 @@ class Shard:
 
     def prepare(self, mutation: Mutate, state: Any, view: Any) -> Prepared:
         """Return what a mutation makes of a state, and of its view. Raises what it raises, and `MutationRefused`."""
-        definition = self.definition
-        returned = mutation.change(definition.own(state))
+        returned = mutation.change(self.definition.own(state))
         try:
             if self._deltas is not None:
                 return self._prepare_delta(self._deltas, mutation, returned, view)
-            assert isinstance(definition, DistributedState)
-            return self._prepare_whole(definition, mutation, returned, view)
+            return self._prepare_whole(cast("DistributedState[Any]", self.definition), mutation, returned, view)
         except MutationRefused:
             raise
         except Exception as error:
