@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 from statistics import median
 
-from benchmarks import partition, sizes
+from benchmarks import merges, partition, sizes
 from benchmarks.cluster import Cluster, Flood, cluster
 from benchmarks.redis_server import binary, server
 from benchmarks.report import Cell, Table
@@ -42,6 +42,7 @@ async def tables(run: Run) -> AsyncIterator[Table]:
     for table in chain(_over_tcp(run), _over_redis(run)):
         yield table
     yield sizes.table(run)
+    yield merges.table(run)
     yield _steps(run)
     yield partition.table(run)
 

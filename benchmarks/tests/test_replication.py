@@ -10,6 +10,7 @@ from time import monotonic_ns
 import pytest
 from benchmarks import partition
 from benchmarks.cluster import Member, cluster
+from benchmarks.merges import Bench, Stock
 from benchmarks.partition import heal
 from benchmarks.sizes import InRows, Whole, bytes_each
 from benchmarks.wires import Place, Replicated, Stamp, Streams, Wire
@@ -88,3 +89,10 @@ def test_a_cluster_that_does_not_heal_fails_the_run() -> None:
 def test_messages_that_grow_faster_than_the_pairs_fail_the_run() -> None:
     with pytest.raises(RuntimeError, match="grow faster than the pairs"):
         partition.check([_HEALED, _HEALED._replace(nodes=100, a_pair=4.0)])
+
+
+def test_a_change_of_a_merged_value_is_sent_in_as_many_bytes_however_large_it_is() -> None:
+    small, large = (Bench(Stock(), lambda stock, name: stock.at(name).add(), size) for size in (10, 200))
+
+    assert len(large.delta) <= len(small.delta) + 6
+    assert len(large.view) > 10 * len(small.view)

@@ -15,6 +15,7 @@ from perdure_replication.merge import (
     MergedMap,
     MergedRecord,
     MergedState,
+    Pen,
 )
 from perdure_replication.testing import TestClock
 
@@ -61,6 +62,17 @@ class Orders(MergedState[Order]):
     """A record."""
 
 
+class Tally(MergedRecord):
+    """How much there was, and what."""
+
+    total: Counter
+    tags: AddWinsSet[int]
+
+
+class Tallies(MergedState[Tally]):
+    """A record of two."""
+
+
 STATES: tuple[type[MergedState[Any]], ...] = (Total, Title, Likes, Stock, Members, Titles, Orders)
 
 
@@ -97,8 +109,8 @@ class Writer:
     def __init__(self, state: type[MergedState[Any]], number: int = 1, clock: TestClock | None = None) -> None:
         self.definition = defined(state)
         self.known: Knowledge[Any] = Knowledge()
-        self._number = number
         self._clock = HybridClock(clock or TestClock())
+        self._pen = Pen(self.definition, number, self._clock)
 
     @property
     def value(self) -> Any:
@@ -106,8 +118,7 @@ class Writer:
 
     def write(self, change: Callable[[Any], object]) -> Knowledge[Any]:
         """Change the value, and return the fragment."""
-        fragment = self.definition.write(self.known, change, self._number, self._clock)
-        self.known = self.known.merge(fragment)
+        self.known, fragment = self._pen.write(self.known, change)
         return fragment
 
     def hear(self, *others: Writer | Knowledge[Any]) -> None:

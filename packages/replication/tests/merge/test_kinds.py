@@ -6,18 +6,31 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perdure_replication.errors import MutationRefused, ReadOnlyValue
-from perdure_replication.merge import LastWriter, MergedState
+from perdure_replication.merge import AddWinsSet, LastWriter, MergedState
 
 from .acts import Likes, Members, Orders, Stock, Title, Titles, Total, Writer, writers
 
 
 class Listed(MergedState[LastWriter[list[str]]]):
     """A register of something that can be changed in place."""
+
+
+class Point(msgspec.Struct, frozen=True):
+    x: int
+
+
+class Finer(Point, frozen=True):
+    """Is sent as a point."""
+
+
+class Points(MergedState[AddWinsSet[Point]]):
+    """A set of structs."""
 
 
 steps = st.lists(
@@ -167,7 +180,7 @@ def test_to_add_again_and_again_is_one_fact() -> None:
     for _ in range(100):
         a.write(lambda likes: likes.add(1))
 
-    assert len(list(a.known.dots())) == 1
+    assert len(a.known.flat()) == 1
 
 
 def test_a_set_is_a_set() -> None:
@@ -300,6 +313,16 @@ def test_what_cannot_be_replicated_is_refused(state: Any, change: Callable[[Any]
         a.write(change)
 
     assert not a.known
+
+
+def test_what_was_written_is_what_it_is_elsewhere() -> None:
+    """Also to the next change on the same node."""
+    [a] = writers(Points, 1)
+    a.write(lambda points: points.add(Finer(1)))
+
+    a.write(lambda points: points.remove(Point(1)))
+
+    assert a.value == set()
 
 
 def test_what_was_written_does_not_change_with_what_was_given() -> None:

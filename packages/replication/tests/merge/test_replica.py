@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -16,67 +14,10 @@ from perdure_replication.merge import MergedReplica, MergedState, MergeMetrics, 
 from perdure_replication.testing import FailingPersistence, InMemoryPersistence, TestClock, TestRuntime
 
 from .acts import Likes, Members, Stock, Title, Titles, Total
+from .cluster import Cluster
 
 DIGEST = Settings().digest_interval
 RELAY = MergedState.relay_after
-
-
-class Cluster(TestRuntime):
-    """Nodes with one merged state, all of them open, on a network that can be parted."""
-
-    def __init__(self, state: type[MergedState[Any]]) -> None:
-        super().__init__(state)
-        self.state = state
-        self.merged: dict[str, MergedReplica[Any]] = {}
-        self.carried: list[tuple[str, str]] = []
-        """Who sent a frame to whom."""
-        self._lost: set[tuple[str, str]] = set()
-        self._stacks: dict[str, AsyncExitStack] = {}
-        self._carry, self.hub._carry = self.hub._carry, self._carry_whole  # type: ignore[method-assign]
-
-    def __getitem__(self, name: str) -> MergedReplica[Any]:
-        return self.merged[name]
-
-    def values(self) -> list[Any]:
-        return [self.merged[name].value for name in sorted(self.merged)]
-
-    async def open(self, names: str, stores: dict[str, InMemoryPersistence] | None = None) -> None:
-        """Begin a life of some nodes."""
-        for name in names:
-            node = await self.start(name, persistence=stores[name].life() if stores else None)
-            self.merged[name] = await merged(node, self.state).__aenter__()
-        await self.settle()
-
-    async def close(self, name: str) -> None:
-        """Let a node leave."""
-        replica = self.merged.pop(name)
-        await self.stop(name)
-        await replica.__aexit__(None, None, None)
-
-    async def die(self, name: str) -> None:
-        """End a node without a word."""
-        replica = self.merged.pop(name)
-        await self.crash(name)
-        await replica.__aexit__(None, None, None)
-
-    async def do(self, name: str, change: Callable[[Any], object]) -> None:
-        """Let one node write, and everybody hear of it."""
-        await self.merged[name].update(change)
-        await self.settle()
-
-    def part(self, *sides: str) -> None:
-        """Lose what one side sends to another."""
-        self._lost = {(a, b) for one in sides for other in sides if one != other for a in one for b in other}
-
-    def _carry_whole(self, source: str, peer: str, frame: bytes) -> None:
-        self.carried.append((source, peer))
-        if (source, peer) not in self._lost:
-            self._carry(source, peer, frame)
-
-    async def __aexit__(self, *error: Any) -> None:
-        for name in list(self.merged):
-            await self.close(name)
-        await super().__aexit__(*error)
 
 
 class TestTogether:

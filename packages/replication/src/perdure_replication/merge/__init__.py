@@ -8,6 +8,7 @@ from perdure_replication.merge._last_writer import LastWriter
 from perdure_replication.merge._mergeable import Mergeable
 from perdure_replication.merge._merged_map import MergedMap
 from perdure_replication.merge._merged_record import MergedRecord
+from perdure_replication.merge._pen import Pen
 from perdure_replication.merge._replica import MergedReplica, MergeMetrics, merged
 from perdure_replication.merge._state import MergedState
 
@@ -24,6 +25,7 @@ __all__ = [
     "MergedRecord",
     "MergedReplica",
     "MergedState",
+    "Pen",
     "Stamp",
     "merged",
 ]

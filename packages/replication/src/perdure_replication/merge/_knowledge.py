@@ -78,11 +78,9 @@ class Knowledge(msgspec.Struct, Generic[F], frozen=True):
                 facts[writer] = found
         return Knowledge(facts, seen)
 
-    def dots(self) -> Iterator[tuple[Dot, F]]:
-        """Yield the facts with their dots."""
-        for writer, facts in self.facts.items():
-            for number, fact in facts.items():
-                yield (writer, number), fact
+    def flat(self) -> dict[Dot, F]:
+        """Return the facts by their dots."""
+        return {(writer, number): fact for writer, facts in self.facts.items() for number, fact in facts.items()}
 
     def check(self) -> Knowledge[F]:
         """Return it, or raise `ValueError` where no writer can have made it."""

@@ -69,13 +69,17 @@ class Draft(Place):
     __slots__ = ("_clock", "_dropped", "_first", "_made", "_next", "_open", "_writer")
 
     def __init__(self, known: Knowledge[Any], writer: int, clock: HybridClock) -> None:
-        super().__init__(dict(known.dots()))
+        super().__init__(known.flat())
         self._writer = writer
         self._clock = clock
         self._first = self._next = max(known.seen.get(writer, (1,)))
         self._made: dict[int, Any] = {}
         self._dropped: list[Dot] = []
-        self._open = True
+        self._open = False
+
+    def open(self) -> None:
+        """Begin a fragment. What is done from now on, until `close`, is part of it."""
+        self._first, self._made, self._dropped, self._open = self._next, {}, [], True
 
     @property
     def writer(self) -> int:

@@ -20,6 +20,7 @@ from perdure_replication._strategy import SyncUrgency
 from perdure_replication.errors import ClockDrift, Fenced, NodeClosed
 from perdure_replication.merge._clock import HybridClock
 from perdure_replication.merge._knowledge import Knowledge
+from perdure_replication.merge._pen import Pen
 from perdure_replication.merge._state import MergedState
 
 T = TypeVar("T")
@@ -63,8 +64,8 @@ class MergedReplica(Generic[T]):
         assert isinstance(definition, MergedState)
         self._definition: MergedState[T] = definition
         self._random = SystemRandom() if seed is None else Random(seed)
-        self._writer = self._random.getrandbits(63)
         self._clock = HybridClock(node.clock, definition.max_drift)
+        self._pen = Pen(definition, self._random.getrandbits(63), self._clock)
         self._changes: Changes[Knowledge[T]] | None = None
         self._task: asyncio.Task[None] | None = None
         self._taken: dict[str, Knowledge[T]] = {}
@@ -111,7 +112,10 @@ class MergedReplica(Generic[T]):
         """
 
         def mutation(known: Knowledge[T]) -> tuple[Knowledge[T], Knowledge[T]]:
-            return self._with(known, self._definition.write(known, change, self._writer, self._clock))
+            after, fragment = self._pen.write(known, change)
+            if not fragment:
+                raise _NothingNew
+            return after, fragment
 
         with suppress(_NothingNew):
             await self._replica.mutate(mutation, urgency=urgency)
@@ -165,18 +169,15 @@ class MergedReplica(Generic[T]):
             latest = self._definition.latest(fragment)
             if latest is not None:
                 self._clock.observe(latest)
-            return self._with(known, fragment)
+            if not fragment:
+                raise _NothingNew
+            return known.merge(fragment), fragment
 
         delay = self._definition.relay_after * self._random.uniform(0.5, 1.0)
         with suppress(_NothingNew):
             await self._replica.mutate(mutation, urgency=SyncUrgency.delayed(delay))
             self._counts["joined"] += 1
         self._taken[node] = view
-
-    def _with(self, known: Knowledge[T], fragment: Knowledge[T]) -> tuple[Knowledge[T], Knowledge[T]]:
-        if not fragment:
-            raise _NothingNew
-        return known.merge(fragment), fragment
 
     def _try_again(self, change: Change[Knowledge[T]], seconds: float, reason: str) -> None:
         """Put a change back later, one for each node: what comes until then is folded into it."""

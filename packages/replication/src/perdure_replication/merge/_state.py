@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, ClassVar, Generic, TypeVar, cast, get_args
 
+from perdure_replication._immutable import is_immutable
 from perdure_replication._state import DeltaDistributedState
-from perdure_replication.errors import InvalidState, MutationRefused
-from perdure_replication.merge._clock import HybridClock, Stamp
+from perdure_replication.errors import InvalidState
+from perdure_replication.merge._clock import Stamp
 from perdure_replication.merge._knowledge import Knowledge
 from perdure_replication.merge._mergeable import fact_type, read, stamp_of
 from perdure_replication.merge._packed import Packed, pack, unpack
-from perdure_replication.merge._place import Draft, Still
+from perdure_replication.merge._place import Place, Still
 
 T = TypeVar("T")
 
@@ -29,14 +29,18 @@ class MergedState(DeltaDistributedState[Knowledge[T], Knowledge[T], Knowledge[T]
 
     kind: Any
     """The kind of the value with its arguments."""
+    is_plain: bool
+    """Whether its facts cannot be changed in place, all the way down."""
 
     def _take_types(self) -> None:
         super()._take_types()
         [self.kind] = get_args(self.state_type)
         try:
-            self.state_type = self.view_type = self.delta_type = Packed[fact_type(self.kind)]  # type: ignore[misc]
+            fact: Any = fact_type(self.kind)
         except TypeError as error:
             raise InvalidState(type(self).__name__, str(error)) from error
+        self.is_plain = is_immutable(fact)
+        self.state_type = self.view_type = self.delta_type = Packed[fact]
 
         if self.strategy.push != "active" and self.strategy.periodic is None:
             raise InvalidState(type(self).__name__, "its strategy pushes nothing, so that nobody would ever join it")
@@ -83,27 +87,13 @@ class MergedState(DeltaDistributedState[Knowledge[T], Knowledge[T], Knowledge[T]
 
     def read(self, known: Knowledge[T]) -> T:
         """Return the value that knowledge amounts to. It is only read."""
-        return cast("T", read(self.kind, Still(dict(known.dots()))))
+        return self.at(Still(known.flat()))
 
-    def write(
-        self, known: Knowledge[T], change: Callable[[T], object], writer: int, clock: HybridClock
-    ) -> Knowledge[T]:
-        """Return the fragment that a change of the value makes: `known.merge` of it is what is known then.
-
-        `change` is given a value that it may change. `writer` is a number that no other life of any node writes with.
-        Raises what `change` raises, and `MutationRefused` for what cannot be encoded, or not be read back.
-        """
-        draft = Draft(known, writer, clock)
-        try:
-            change(read(self.kind, draft))
-        finally:
-            fragment: Knowledge[T] = draft.close()
-        try:
-            return self.decode_delta(self.encode_delta(fragment, self.version), self.version)
-        except Exception as error:
-            raise MutationRefused(self.name, f"what was written cannot be replicated: {error}") from error
+    def at(self, place: Place) -> T:
+        """Return the value that the facts at a place amount to."""
+        return cast("T", read(self.kind, place))
 
     def latest(self, known: Knowledge[T]) -> Stamp | None:
         """Return the greatest stamp that is in some knowledge, if there is one."""
-        stamps = (stamp_of(self.kind, fact) for _, fact in known.dots())
+        stamps = (stamp_of(self.kind, fact) for fact in known.flat().values())
         return max((stamp for stamp in stamps if stamp is not None), default=None)
