@@ -20,7 +20,7 @@ from perdure_replication.testing import ActorRuntimeContract
 
 class BrokenRuntime(ActorRuntimeContract):
     __test__ = False
-    patience = 0.3
+    patience = 1.0
     kind: ClassVar[Callable[..., ActorRuntime]] = PerdureRuntime
 
     @pytest.fixture

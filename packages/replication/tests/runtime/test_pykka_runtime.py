@@ -112,6 +112,20 @@ async def test_an_error_about_another_actor_is_no_error_about_this_one(runtime: 
         await ref.ask("message")
 
 
+async def test_a_spawn_that_is_cancelled_leaves_no_actor(runtime: PykkaRuntime) -> None:
+    """Its name is free, and the thread that was being started ends."""
+    spawning = asyncio.ensure_future(runtime.spawn("a", lambda _: None))
+    await asyncio.sleep(0)
+    spawning.cancel()
+    await asyncio.wait([spawning])
+
+    async with asyncio.timeout(PATIENCE):
+        while pykka.ActorRegistry.get_by_class_name("Worker"):  # noqa: ASYNC110 - a thread brings it about
+            await asyncio.sleep(0.001)
+        again = await runtime.spawn("a", lambda number: number)
+        assert await again.ask(1) == 1
+
+
 async def test_a_stop_leaves_no_thread(runtime: PykkaRuntime) -> None:
     """When it returns, the thread is joined."""
     threads: list[threading.Thread] = []

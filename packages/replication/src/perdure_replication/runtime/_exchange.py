@@ -36,6 +36,8 @@ from perdure_replication.runtime._ref import LocalRef, Ref
 LINE = "actors"
 _MOST = 1000
 """Asks of other nodes that are answered at a time."""
+_LONGEST = 86_400.0
+"""Seconds for which the answer to another node is waited for, whatever it says."""
 _log = logging.getLogger("perdure.replication")
 
 
@@ -106,14 +108,17 @@ class Exchange:
         self._asked[number] = (peer, answer)
         late = AskTimeout(timeout, _path(peer, actor))
         timer = self._clock.call_at(self._clock.monotonic() + timeout, lambda: _settle(answer, late))
-        sending = asyncio.ensure_future(self.line.send(peer, letter))
-        sending.add_done_callback(lambda sent: _fail_with(answer, sent))
+        sending: asyncio.Future[None] | None = None
         try:
+            if not self.line.post(peer, letter):
+                sending = asyncio.ensure_future(self.line.send(peer, letter))
+                sending.add_done_callback(lambda sent: _fail_with(answer, sent))
             return await answer
         finally:
             timer.cancel()
-            sending.cancel()
             self._asked.pop(number, None)
+            if sending is not None:
+                sending.cancel()
 
     def _post(self, peer: str, letter: bytes) -> None:
         if not self.line.post(peer, letter):
@@ -197,7 +202,9 @@ class Exchange:
             self._metrics.unreadable += 1
             return Refusal(number, "unreadable", str(error), type(error).__name__)
         try:
-            return Reply(number, self._codec.pack(await actor.ask(message, timeout=letter.timeout)))
+            return Reply(
+                number, self._codec.pack(await actor.ask(message, timeout=min(max(0.0, letter.timeout), _LONGEST)))
+            )
         except AskTimeout as error:
             return Refusal(number, "late", str(error))
         except ActorStopped as error:

@@ -161,7 +161,12 @@ class PykkaRuntime(ActorRuntime):
             self.bridge.soon(gone.set_result, thread)
             self._over(name)
 
-        actor = await asyncio.to_thread(Worker.start, name, receive, capacity, over)
+        starting = asyncio.ensure_future(asyncio.to_thread(Worker.start, name, receive, capacity, over))
+        try:
+            actor = await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            starting.add_done_callback(_end_unwanted)
+            raise
         return PykkaRef(self._place, name, actor, gone, self.bridge, self.clock)
 
 
@@ -233,6 +238,12 @@ class PykkaRef(LocalRef[Any]):
         inbox = self.actor.actor_inbox
         assert isinstance(inbox, Inbox)
         return inbox
+
+
+def _end_unwanted(starting: asyncio.Future[pykka.ActorRef[Worker]]) -> None:
+    """Stop an actor whose spawn was cancelled while its thread was being started."""
+    if not starting.cancelled() and starting.exception() is None:
+        starting.result().stop(block=False)
 
 
 def _end(done: asyncio.Future[None], error: Exception | None = None) -> None:

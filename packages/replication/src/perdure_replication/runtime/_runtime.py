@@ -15,6 +15,7 @@ could write, no member of a dead node, and no actor that gets a message twice.
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Iterable
@@ -156,8 +157,10 @@ class ActorRuntime(ABC):
         """
         if not self._is_open:
             raise RuntimeClosed(f"the runtime {self.kind!r}")
-        if not self.awaits and asyncio.iscoroutinefunction(handler):
+        if not self.awaits and inspect.iscoroutinefunction(handler):
             raise InvalidRuntime(self.kind, f"the handler of {name!r} is a coroutine function: write a plain one")
+        if capacity < 1:
+            raise ValueError(f"the capacity of {name!r} is 1 message or more, not {capacity}")
         self._take(name)
         try:
             ref: LocalRef[M] = await self._start(name, _Desk(handler), capacity)
@@ -167,6 +170,9 @@ class ActorRuntime(ABC):
         self._actors[name] = ref
         if not ref.is_live:
             self._over(name)
+        if self._closed:
+            await ref.stop()
+            raise RuntimeClosed(f"the runtime {self.kind!r}")
         return ref
 
     def _take(self, name: str) -> None:
