@@ -25,8 +25,8 @@ async def joined(ports: Any, name: str, **options: Any) -> tuple[RedisMembership
 
 async def beats_of(membership: RedisMembership, count: int, until: Any) -> None:
     """Let a membership try to beat so many times more; after ten silence would be noticed."""
-    most = membership._number + count
-    await until(lambda: membership._number >= most)
+    most = membership._beats.number + count
+    await until(lambda: membership._beats.number >= most)
 
 
 class TestJoining:

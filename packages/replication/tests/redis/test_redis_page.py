@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from perdure_replication.redis import RedisMembership, RedisTransport, _letters, _membership, _transport
+from perdure_replication.redis import RedisMembership, RedisTransport, _beats, _letters, _membership, _transport
 
 PAGE = (Path(__file__).parents[4] / "docs" / "replication-redis.md").read_text()
 [PROGRAM] = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
@@ -31,13 +31,13 @@ def test_the_page_names_all_reasons() -> None:
     table = PAGE[PAGE.index("| reason |") :]
     reasons = {
         node.args[0].value
-        for module in (_letters, _membership, _transport)
+        for module in (_beats, _letters, _membership, _transport)
         for node in ast.walk(ast.parse(inspect.getsource(module)))
-        if isinstance(node, ast.Call) and re.search(r"Refused$|_refuse$", ast.unparse(node.func))
+        if isinstance(node, ast.Call) and re.search(r"Refused$|refuse$", ast.unparse(node.func))
         if isinstance(node.args[0], ast.Constant)
     }
 
-    assert reasons >= {"forged", "replayed", "outdated"}
+    assert reasons >= {"damaged", "forged", "replayed", "outdated"}
     assert reasons <= set(re.findall(r"`(\w+)`", table))
 
 

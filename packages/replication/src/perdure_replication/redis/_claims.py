@@ -9,9 +9,10 @@ from __future__ import annotations
 import msgspec
 
 from perdure_replication._generation import MAX_NUMBER, Number
+from perdure_replication._member import Member
 from perdure_replication.errors import Fenced
-from perdure_replication.redis._broker import Line
 from perdure_replication.redis._keys import Keys
+from perdure_replication.redis._line import Line
 from perdure_replication.redis._scripts import script
 from perdure_replication.redis._seal import NotAuthentic, Seal
 
@@ -27,31 +28,44 @@ class Claims:
     """What one process claims."""
 
     def __init__(self, line: Line, keys: Keys, seal: Seal, instance: bytes) -> None:
+        self.held = b""
+        """The own claim, or nothing."""
         self._line = line
         self._keys = keys
         self._seal = seal
         self._instance = instance
 
-    async def claim(self, name: str, at_least: int, held: bytes) -> tuple[int, bytes]:
-        """Return an incarnation greater than all that were given to a node, and its claim.
+    async def claim(self, name: str, at_least: int) -> int:
+        """Claim an incarnation greater than all that were given to a node, and return it.
 
-        `held` is the own claim, or nothing. Raises `Fenced` where another process has claimed since, and
-        `BrokerUnavailable`.
+        Raises `Fenced` where another process has claimed since this one did, and `BrokerUnavailable`.
         """
         while True:
-            found: bytes = await self._line.ask(b"HGET", self._keys.claims, name.encode()) or b""
-            last = self.opened(name, found)
-            if last is not None and held and self._is_of_another(last, held):
+            found, last = await self.last(name)
+            if last is not None and self._is_of_another(last):
                 raise Fenced(name, f"another process has claimed the incarnation {last.incarnation}")
             incarnation = max(at_least, 1 + (0 if last is None else last.incarnation))
-            claim = self.written(name, incarnation)
+            claim = self._written(name, incarnation)
             if await self._line.ask(*script("claim", [self._keys.claims], name.encode(), found, claim)):
-                return incarnation, claim
+                self.held = claim
+                return incarnation
 
-    def _is_of_another(self, last: Claim, held: bytes) -> bool:
-        return last.instance != self._instance and last.incarnation > incarnation_of(held)
+    async def last(self, name: str) -> tuple[bytes, Claim | None]:
+        """Return what is kept as the last claim to a node, and what it says. Raises `BrokerUnavailable`."""
+        found: bytes = await self._line.ask(b"HGET", self._keys.claims, name.encode()) or b""
+        return found, self.opened(name, found)
 
-    def written(self, name: str, incarnation: int) -> bytes:
+    def of(self, member: Member) -> bytes:
+        """Return the own claim to a life, which another membership or a store may have given."""
+        if not self.held or _incarnation_of(self.held) < member.incarnation:
+            self.held = self._written(member.name, member.incarnation)
+        return self.held
+
+    def _is_of_another(self, last: Claim) -> bool:
+        is_later = bool(self.held) and last.incarnation > _incarnation_of(self.held)
+        return is_later and last.instance != self._instance
+
+    def _written(self, name: str, incarnation: int) -> bytes:
         """Return the claim to an incarnation, as it is kept."""
         data = msgspec.msgpack.encode(Claim(incarnation, self._instance))
         return b"%d:" % incarnation + self._seal.seal(_USE, (name,), data)
@@ -69,6 +83,6 @@ class Claims:
 _USE = ("claim",)
 
 
-def incarnation_of(claim: bytes) -> int:
+def _incarnation_of(claim: bytes) -> int:
     """Return the incarnation of a claim of one's own."""
     return int(claim.partition(b":")[0])

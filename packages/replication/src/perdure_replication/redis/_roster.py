@@ -60,7 +60,8 @@ class Roster:
 
     def __init__(self, own: str, *, unreachable_after: float, forget_after: float, longest_step: float, most: int):
         """Count at most `longest_step` seconds of silence for a step of time, and know at most `most` nodes."""
-        self._own = own
+        self.own = own
+        """The name of this node, of which nothing is reported."""
         self._unreachable_after = unreachable_after
         self._forget_after = forget_after
         self._longest_step = longest_step
@@ -79,7 +80,7 @@ class Roster:
     def hear(self, beat: Beat) -> list[MembershipEvent]:
         """Take a beat. Returns what it shows."""
         known = self._known.get(beat.name)
-        if beat.name == self._own or (known is not None and beat.order <= known.beat.order):
+        if beat.name == self.own or (known is not None and beat.order <= known.beat.order):
             return []
         if known is None and len(self._known) >= self._most:
             self.turned_away += 1

@@ -15,12 +15,15 @@ from perdure_replication._frames import MAX_FRAME_BYTES
 from perdure_replication._member import Member
 from perdure_replication._transport import Receive, Transport
 from perdure_replication.errors import BadFrame, BrokerUnavailable, NodeClosed, PeerUnreachable
-from perdure_replication.redis._broker import Broker, Line, Subscription
+from perdure_replication.redis._broker import Broker
 from perdure_replication.redis._flow import Flow, Intake
-from perdure_replication.redis._keeper import Keeper, Shelf
+from perdure_replication.redis._keeper import Keeper
 from perdure_replication.redis._keys import Keys
 from perdure_replication.redis._letters import MOST_OVERHEAD, Letter, Reader, Refused, Writer
+from perdure_replication.redis._line import Line
 from perdure_replication.redis._seal import Seal
+from perdure_replication.redis._shelf import Shelf
+from perdure_replication.redis._subscription import Subscription
 
 _log = logging.getLogger("perdure.replication")
 
