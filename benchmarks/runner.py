@@ -26,8 +26,10 @@ if find_spec("perdure_redis") is not None:
     SECTIONS = (*SECTIONS, "redis")
 if find_spec("perdure_replication") is not None:
     SECTIONS = (*SECTIONS, "replication")
+if find_spec("perdure_redis") is not None and find_spec("ray") is not None:
+    SECTIONS = (*SECTIONS, "ray")
 
-_MODULES = {"redis": "redis_store"}
+_MODULES = {"ray": "ray_hosts", "redis": "redis_store"}
 
 
 class Section(Protocol):

@@ -54,14 +54,21 @@ class Machines:
 
 
 @pytest.fixture(scope="session")
-def machines(store: str) -> Iterator[Machines]:
+def modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder that all nodes import from."""
+    return tmp_path_factory.mktemp("modules")
+
+
+@pytest.fixture(scope="session")
+def machines(store: str, modules: Path) -> Iterator[Machines]:
     """Start a cluster once, and connect to it. Skips where Ray is not installed."""
     if importlib.util.find_spec("ray") is None:
         pytest.skip("Ray is not installed: it has no wheel for this Python, or the extra ray is missing")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("RAY_health_check_period_ms", "300")  # by default a killed node is missed after 15 seconds
-        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(Path(__file__).parents[4]), *sys.path])))
+        root = Path(__file__).parents[4]
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(modules), str(root), *filter(None, sys.path)]))
         patch.setenv(STORE, store)
         patch.setenv(KEYS, KEY)
         import ray
