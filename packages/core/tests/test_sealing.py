@@ -11,21 +11,8 @@ import pytest
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from perdure import (
-    ActorSystem,
-    DurableStateActor,
-    Event,
-    Full,
-    Keyring,
-    Light,
-    Message,
-    PersistentActor,
-    RecoveryFellBack,
-    Sealing,
-    every_n_events,
-    replay,
-)
-from perdure.abc import MAX_KEY, Backend, DeleteRange, Put, PutState, WriteGroup
+from perdure import ActorSystem, Full, Keyring, RecoveryFellBack, Sealing, every_n_events, replay
+from perdure.abc import Backend, DeleteRange, Put, PutState
 from perdure.errors import (
     ChainBroken,
     ConflictError,
@@ -48,52 +35,7 @@ from perdure.upkeep import verify
 from perdure_testkit import FaultyBackend, VirtualClock
 
 from .another_sealing import place, record_key
-
-ONE, TWO = bytes(range(32)), bytes(range(1, 33))
-SECRET = "the-password-of-the-vault"
-
-
-class Say(Message[int]):
-    text: str
-
-
-class Said(Event):
-    text: str
-
-
-class Diary(PersistentActor[tuple[str, ...], Said]):
-    """Remembers what it is told, with a snapshot at every fourth entry."""
-
-    initial_state = ()
-    strategy: ClassVar[Any] = Full(snapshot=every_n_events(4))
-
-    async def handle(self, message: Any, context: Any) -> Any:
-        await self.persist(Said(message.text))
-        return len(self.state)
-
-    def apply(self, state: tuple[str, ...], event: Said) -> tuple[str, ...]:
-        return (*state, event.text)
-
-    def tags(self, event: Said) -> tuple[str, ...]:
-        return (f"tag-{SECRET}",)
-
-
-class Notebook(Diary):
-    """Has no snapshots."""
-
-    strategy = Full(snapshot=every_n_events(1000))
-
-
-class Pocketbook(Diary):
-    strategy = Light()
-
-
-class Note(DurableStateActor[str]):
-    initial_state = ""
-
-    async def handle(self, message: Any, context: Any) -> Any:
-        await self.save(self.state + message.text)
-        return self.revision
+from .diaries import ONE, SECRET, TWO, Diary, Note, Notebook, Pocketbook, Say, entries, write
 
 
 @pytest.fixture
@@ -116,15 +58,6 @@ async def tell(store: Backend, actor_type: type[Any], *texts: str, seal: Sealing
 
 async def state_of(store: Backend, actor_type: type[Any], seal: Sealing | None = None) -> Any:
     return (await replay(store, actor_type, "a", sealing=seal or sealing())).state
-
-
-async def entries(store: Backend, collection: str, prefix: str) -> dict[int, bytes]:
-    page = await store.page(collection, prefix, 1, MAX_KEY + 1, limit=1000, max_bytes=10**9)
-    return dict(page.entries)
-
-
-async def write(store: Backend, *writes: Any) -> None:
-    assert await store.commit([WriteGroup(writes)]) == [None]
 
 
 class TestAtRest:

@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from perdure import ActorSystem, Event, Keyring, Message, PersistentActor, Sealing, replay
-from perdure.abc import Backend, Delete, Put, PutState, WriteGroup
+from perdure import ActorSystem, Keyring, Sealing, replay
+from perdure.abc import Backend, Delete, Put, PutState
 from perdure.errors import (
     CorruptionError,
     RecordAltered,
@@ -25,39 +25,11 @@ from perdure.memory import MemoryBackend
 from perdure.security._layout import plain_record
 from perdure.upkeep import reseal
 
+from .diaries import ONE, Diary, Notebook, Read, Said, Say, write
 from .turning import soon
 
-KEY = bytes(range(32))
 
-
-class Say(Message[int]):
-    text: str
-
-
-class Read(Message[tuple[str, ...]]):
-    pass
-
-
-class Said(Event):
-    text: str
-
-
-class Diary(PersistentActor[tuple[str, ...], Said]):
-    """Remembers what it is told."""
-
-    initial_state = ()
-
-    async def handle(self, message: Any, context: Any) -> Any:
-        if isinstance(message, Read):
-            return self.state
-        await self.persist(Said(message.text))
-        return len(self.state)
-
-    def apply(self, state: tuple[str, ...], event: Said) -> tuple[str, ...]:
-        return (*state, event.text)
-
-
-class Letter(Diary):
+class Letter(Notebook):
     """Is the data of whoever its key begins with."""
 
     @classmethod
@@ -72,16 +44,12 @@ async def store() -> AsyncIterator[Backend]:
     await backend.close()
 
 
-def opened(store: Backend, *, key: bytes = KEY, **options: Any) -> ActorSystem:
+def opened(store: Backend, *, key: bytes = ONE, **options: Any) -> ActorSystem:
     return ActorSystem(store=store, sealing=Sealing(Keyring({1: key}), **options))
 
 
 def in_the_window() -> dict[str, Any]:
     return {"plaintext_until": datetime.now(UTC) + timedelta(days=1)}
-
-
-async def write(store: Backend, *writes: Any) -> None:
-    assert await store.commit([WriteGroup(writes)]) == [None]
 
 
 async def subject_key(store: Backend) -> tuple[str, int, bytes]:
@@ -276,11 +244,11 @@ class TestResealing:
         for altered in damaged(entry.value):
             await write(store, Put("events", "Diary/a", 1, altered))
             try:
-                await reseal(store, Sealing(Keyring({1: KEY}), **in_the_window()))
+                await reseal(store, Sealing(Keyring({1: ONE}), **in_the_window()))
             except CorruptionError:
                 continue
             with pytest.raises(CorruptionError):
-                await replay(store, Diary, "a", sealing=Keyring({1: KEY}))
+                await replay(store, Diary, "a", sealing=Keyring({1: ONE}))
 
     async def test_seals_no_key_that_somebody_has_put_there(self, store: Backend) -> None:
         """In the window for plain records too."""
@@ -291,7 +259,7 @@ class TestResealing:
         await write(store, Put("subject_keys", handle, number, chosen))
 
         with pytest.raises(RecordAltered, match="not sealed, so anybody may have put it here"):
-            await reseal(store, Sealing(Keyring({1: KEY}), **in_the_window()))
+            await reseal(store, Sealing(Keyring({1: ONE}), **in_the_window()))
 
 
 def damaged(record: bytes) -> list[bytes]:

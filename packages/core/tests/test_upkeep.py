@@ -5,25 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from typing import Any, ClassVar
+from typing import Any
 
 import msgspec
 import pytest
 
-from perdure import (
-    ActorSystem,
-    DurableStateActor,
-    Event,
-    Full,
-    Keyring,
-    Light,
-    Message,
-    PersistentActor,
-    Sealing,
-    every_n_events,
-    replay,
-)
-from perdure.abc import MAX_KEY, Backend, Delete, DeleteRange, Entry, Purge, Put, PutState, WriteGroup
+from perdure import ActorSystem, Full, Keyring, Sealing, every_n_events, replay
+from perdure.abc import Backend, Delete, DeleteRange, Entry, Purge, Put, PutState
 from perdure.errors import (
     ChainBroken,
     CorruptionError,
@@ -40,51 +28,18 @@ from perdure.snapshots import ChunkArchive, CollectionSnapshots, open_archive, o
 from perdure.upkeep import forget, reseal, take_anchor, verify
 from perdure_testkit import FaultyBackend, VirtualClock
 
+from .diaries import ONE, TWO, Diary, Note, Pocketbook, Say, entries, write
 from .turning import soon, turns
-
-ONE, TWO = bytes(range(32)), bytes(range(1, 33))
-
-
-class Say(Message[int]):
-    text: str
-
-
-class Said(Event):
-    text: str
-
-
-class Diary(PersistentActor[tuple[str, ...], Said]):
-    initial_state = ()
-    strategy: ClassVar[Any] = Full(snapshot=every_n_events(4))
-
-    async def handle(self, message: Any, context: Any) -> Any:
-        await self.persist(Said(message.text))
-        return len(self.state)
-
-    def apply(self, state: tuple[str, ...], event: Said) -> tuple[str, ...]:
-        return (*state, event.text)
 
 
 class Archived(Diary):
     strategy = Full(snapshot=every_n_events(4), keep_snapshots=1, compact="archive")
 
 
-class Pocketbook(Diary):
-    strategy = Light()
-
-
 class Person(Diary):
     @classmethod
     def subject(cls, persistence_id: str) -> str | None:
         return persistence_id.partition("/")[2]
-
-
-class Note(DurableStateActor[str]):
-    initial_state = ""
-
-    async def handle(self, message: Any, context: Any) -> Any:
-        await self.save(self.state + message.text)
-        return self.revision
 
 
 ALL: tuple[type[Any], ...] = (Diary, Archived, Pocketbook, Person, Note)
@@ -123,15 +78,6 @@ async def told(store: Backend, sealing: Sealing, **where: Any) -> list[Any]:
     """Return what actors of all types know."""
     async with ActorSystem(store=store, sealing=sealing, **where) as system:
         return [await system.ref(actor_type, "a").ask(Say("?")) for actor_type in ALL]
-
-
-async def entries(store: Backend, collection: str, prefix: str) -> dict[int, bytes]:
-    page = await store.page(collection, prefix, 1, MAX_KEY + 1, limit=1000, max_bytes=10**9)
-    return dict(page.entries)
-
-
-async def write(store: Backend, *writes: Any) -> None:
-    assert await store.commit([WriteGroup(writes)]) == [None]
 
 
 async def move_to_archive(store: Backend, log: dict[int, bytes], start: int, stop: int) -> None:
