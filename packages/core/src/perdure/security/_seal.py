@@ -191,21 +191,28 @@ class Seal:
     def _decrypt(self, number: int, data: bytes, size: int) -> bytes:
         if len(data) < size:
             raise RecordAltered(self._name, number, f"it has {len(data)} bytes, fewer than its header")
-        place = pack_number(number)
-        if crc32(place, self._check).to_bytes(4, "big") != data[9:FIXED]:
-            raise RecordMoved(self._name, number)
         sealing = self._sealing
         if sealing.keyring.generation != sealing.generation:
             sealing.refresh()
         key = self._subject_key(data) if data[1] & SUBJECT else data[2:9]
-        nonce_bytes, _, decrypt = sealing.ciphers.find((key, self._name)) or self._cipher(number, key)
+        cipher = sealing.ciphers.find((key, self._name))
+        if cipher is None:
+            self._check_place(number, data)
+            cipher = self._cipher(number, key)
+        nonce_bytes, _, decrypt = cipher
         start = size + nonce_bytes
         if len(data) < start + TAG_BYTES:
             raise RecordAltered(self._name, number, f"it has {len(data)} bytes, and was cut")
         try:
-            return decrypt(data[size:start], data[start:], self._place + place + data[:size])
+            return decrypt(data[size:start], data[start:], self._place + pack_number(number) + data[:size])
         except InvalidTag:
+            self._check_place(number, data)
             raise RecordAltered(self._name, number, "its bytes are not those that were sealed here") from None
+
+    def _check_place(self, number: int, data: bytes) -> None:
+        """Raise `RecordMoved` for what was sealed elsewhere. What opens was sealed here, for the tag covers the place."""
+        if crc32(pack_number(number), self._check).to_bytes(4, "big") != data[9:FIXED]:
+            raise RecordMoved(self._name, number)
 
     def _subject_key(self, data: bytes) -> bytes:
         """Return what names the cipher of a subject's record, which may be in memory when its key is destroyed."""
