@@ -38,6 +38,8 @@ Each error has typed fields, from which the class builds its message.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from perdure.errors import OutcomeUnknown, PerdureError
 
 
@@ -45,37 +47,34 @@ class ReplicationError(PerdureError):
     """The root of what goes wrong in replicated state."""
 
 
+@dataclass(eq=False, repr=False)
 class BadFrame(ReplicationError):
     """Bytes are no frame: cut, damaged, too large, of another format or with a content that breaks a limit."""
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
+    reason: str
 
     def __str__(self) -> str:
         return f"no frame: {self.reason}"
 
 
+@dataclass(eq=False, repr=False)
 class BrokerUnavailable(ReplicationError):
     """A broker does not answer, or refuses what it was asked."""
 
-    def __init__(self, broker: str, reason: str) -> None:
-        super().__init__(broker, reason)
-        self.broker = broker
-        self.reason = reason
+    broker: str
+    reason: str
 
     def __str__(self) -> str:
         return f"the broker {self.broker} is not available: {self.reason}"
 
 
+@dataclass(eq=False, repr=False)
 class ClockDrift(ReplicationError):
     """A stamp is further ahead of the wall clock than is allowed. What carries it is not taken over yet."""
 
-    def __init__(self, ahead: float, allowed: float) -> None:
-        super().__init__(ahead, allowed)
-        self.ahead = ahead
-        """By how many seconds."""
-        self.allowed = allowed
+    ahead: float
+    """By how many seconds."""
+    allowed: float
 
     def __str__(self) -> str:
         return (
@@ -83,85 +82,78 @@ class ClockDrift(ReplicationError):
         )
 
 
+@dataclass(eq=False, repr=False)
 class InvalidState(ReplicationError, TypeError):
     """The class of a replicated state says something that cannot be right."""
 
-    def __init__(self, state: str, reason: str) -> None:
-        super().__init__(state, reason)
-        self.state = state
-        self.reason = reason
+    state: str
+    reason: str
 
     def __str__(self) -> str:
         return f"{self.state}: {self.reason}"
 
 
+@dataclass(eq=False, repr=False)
 class InvalidMessage(ReplicationError, TypeError):
     """A message that was to go between nodes is neither plain data nor of a type that the runtime was given."""
 
-    def __init__(self, kind: str, reason: str) -> None:
-        super().__init__(kind, reason)
-        self.kind = kind
-        self.reason = reason
+    kind: str
+    reason: str
 
     def __str__(self) -> str:
         return f"a message of the type {self.kind}: {self.reason}: pass its type as one of `messages` to both runtimes"
 
 
+@dataclass(eq=False, repr=False)
 class InvalidRuntime(ReplicationError, ValueError):
     """An actor runtime was given something that cannot be right."""
 
-    def __init__(self, kind: str, reason: str) -> None:
-        super().__init__(kind, reason)
-        self.kind = kind
-        self.reason = reason
+    kind: str
+    reason: str
 
     def __str__(self) -> str:
         return f"the runtime {self.kind!r}: {self.reason}"
 
 
+@dataclass(eq=False, repr=False)
 class InvalidNode(ReplicationError, ValueError):
     """A node was given something that cannot be right."""
 
-    def __init__(self, node: str, reason: str) -> None:
-        super().__init__(node, reason)
-        self.node = node
-        self.reason = reason
+    node: str
+    reason: str
 
     def __str__(self) -> str:
         return f"node {self.node!r}: {self.reason}"
 
 
+@dataclass(eq=False, repr=False)
 class InvalidTransport(ReplicationError, ValueError):
     """A transport or a membership was given an address, or other arguments, that cannot be right."""
 
-    def __init__(self, address: str, reason: str) -> None:
-        super().__init__(address, reason)
-        self.address = address
-        self.reason = reason
+    address: str
+    reason: str
 
     def __str__(self) -> str:
         return f"{self.address}: {self.reason}"
 
 
+@dataclass(eq=False, repr=False)
 class CannotListen(ReplicationError):
     """A transport cannot listen at its address."""
 
-    def __init__(self, address: str, reason: str) -> None:
-        super().__init__(address, reason)
-        self.address = address
-        self.reason = reason
+    address: str
+    reason: str
 
     def __str__(self) -> str:
         return f"nothing can listen at {self.address}: {self.reason}: free it, or choose another"
 
 
+@dataclass(eq=False, repr=False)
 class CannotCross(ReplicationError, TypeError):
     """A message, a reply, an error or a function cannot be sent to another process. Nothing was sent."""
 
-    def __init__(self, what: str, reason: str) -> None:
-        super().__init__(what, reason)
-        self.what = what
-        self.reason = reason
+    what: str
+    reason: str
 
     def __str__(self) -> str:
         return f"{self.what} cannot cross to another process: {self.reason}"
@@ -187,61 +179,56 @@ class HostLost(ReplicationError, OutcomeUnknown):
         )
 
 
+@dataclass(eq=False, repr=False)
 class HostUnavailable(ReplicationError, TimeoutError):
     """A host did not answer for `seconds`, or was stopped. The message was not sent."""
 
-    def __init__(self, host: str, seconds: float, reason: str) -> None:
-        super().__init__(host, seconds, reason)
-        self.host = host
-        self.seconds = seconds
-        self.reason = reason
+    host: str
+    seconds: float
+    reason: str
 
     def __str__(self) -> str:
         return f"the host {self.host} is not available after {self.seconds:g} s, and nothing was sent: {self.reason}"
 
 
+@dataclass(eq=False, repr=False)
 class InvalidHosts(ReplicationError, ValueError):
     """Hosts were given something that cannot be right."""
 
-    def __init__(self, name: str, reason: str) -> None:
-        super().__init__(name, reason)
-        self.name = name
-        self.reason = reason
+    name: str
+    reason: str
 
     def __str__(self) -> str:
         return f"hosts {self.name!r}: {self.reason}"
 
 
+@dataclass(eq=False, repr=False)
 class NodeClosed(ReplicationError):
     """A node was used before it was opened, or after it was closed."""
 
-    def __init__(self, node: str) -> None:
-        super().__init__(node)
-        self.node = node
+    node: str
 
     def __str__(self) -> str:
         return f"node {self.node!r} is not open: use it inside `async with`"
 
 
+@dataclass(eq=False, repr=False)
 class Fenced(ReplicationError):
     """Another process has begun a later life of this node. This one publishes and stores nothing any more."""
 
-    def __init__(self, node: str, reason: str) -> None:
-        super().__init__(node, reason)
-        self.node = node
-        self.reason = reason
+    node: str
+    reason: str
 
     def __str__(self) -> str:
         return f"node {self.node!r} is fenced: {self.reason}: stop it; the other one is the node now"
 
 
+@dataclass(eq=False, repr=False)
 class MutationFailed(ReplicationError):
     """A mutation was not made: state, age and view are as before, and nothing was sent."""
 
-    def __init__(self, state: str, reason: str) -> None:
-        super().__init__(state, reason)
-        self.state = state
-        self.reason = reason
+    state: str
+    reason: str
 
     def __str__(self) -> str:
         return f"{self.state}: {self.reason}"
@@ -259,60 +246,55 @@ class TooManyMutations(MutationFailed):
     """As many mutations wait for the store as may."""
 
 
+@dataclass(eq=False, repr=False)
 class NodeTaken(ReplicationError):
     """A node of this name is open already where names are known."""
 
-    def __init__(self, name: str) -> None:
-        super().__init__(name)
-        self.name = name
+    name: str
 
     def __str__(self) -> str:
         return f"a node named {self.name!r} is open already: give this one another name, or close that one"
 
 
+@dataclass(eq=False, repr=False)
 class PeerUnreachable(ReplicationError):
     """There is no link to a peer. A frame that was to be sent may be lost."""
 
-    def __init__(self, peer: str, reason: str) -> None:
-        super().__init__(peer, reason)
-        self.peer = peer
-        self.reason = reason
+    peer: str
+    reason: str
 
     def __str__(self) -> str:
         return f"{self.peer} cannot be reached: {self.reason}"
 
 
+@dataclass(eq=False, repr=False)
 class RayMissing(ReplicationError, ImportError):
     """Ray cannot be imported."""
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
+    reason: str
 
     def __str__(self) -> str:
         return f"ray cannot be imported: pip install 'perdure-replication[ray]': {self.reason}"
 
 
+@dataclass(eq=False, repr=False)
 class RemoteFailure(ReplicationError):
     """An actor elsewhere raised an error of the type `error`, which cannot be made again here; `text` is its text."""
 
-    def __init__(self, path: str, error: str, text: str) -> None:
-        super().__init__(path, error, text)
-        self.path = path
-        self.error = error
-        self.text = text
+    path: str
+    error: str
+    text: str
 
     def __str__(self) -> str:
         return f"{self.path} raised {self.error}: {self.text}"
 
 
+@dataclass(eq=False, repr=False)
 class ReplyLost(ReplicationError):
     """A message was handled, and what was stored for it stays, but its reply cannot cross, or is not of its type."""
 
-    def __init__(self, path: str, reason: str) -> None:
-        super().__init__(path, reason)
-        self.path = path
-        self.reason = reason
+    path: str
+    reason: str
 
     def __str__(self) -> str:
         return f"{self.path} has handled a message, but its reply is lost: {self.reason}"
@@ -325,28 +307,24 @@ class ReadOnlyValue(ReplicationError, TypeError):
         return "this value is only read: change it inside `await merged.update(lambda value: ...)`"
 
 
+@dataclass(eq=False, repr=False)
 class RuntimeClosed(ReplicationError):
     """An actor runtime was used before it was opened, or after it was closed."""
 
-    def __init__(self, what: str) -> None:
-        super().__init__(what)
-        self.what = what
+    what: str
 
     def __str__(self) -> str:
         return f"{self.what} is not open: use it inside `async with`"
 
 
+@dataclass(eq=False, repr=False)
 class StalePeers(ReplicationError):
     """A strict query found views that are not as fresh as asked for, and could not make them so in time."""
 
-    def __init__(
-        self, state: str, stale: tuple[str, ...], missing: tuple[str, ...], incompatible: tuple[str, ...]
-    ) -> None:
-        super().__init__(state, stale, missing, incompatible)
-        self.state = state
-        self.stale = stale
-        self.missing = missing
-        self.incompatible = incompatible
+    state: str
+    stale: tuple[str, ...]
+    missing: tuple[str, ...]
+    incompatible: tuple[str, ...]
 
     def __str__(self) -> str:
         kinds = {"stale": self.stale, "missing": self.missing, "incompatible": self.incompatible}
@@ -354,28 +332,26 @@ class StalePeers(ReplicationError):
         return f"{self.state}: not all views are fresh: {found}: retry later, or allow more staleness"
 
 
+@dataclass(eq=False, repr=False)
 class UnknownState(ReplicationError, LookupError):
     """The node was not given this replicated state."""
 
-    def __init__(self, node: str, state: str, known: tuple[str, ...]) -> None:
-        super().__init__(node, state, known)
-        self.node = node
-        self.state = state
-        self.known = known
+    node: str
+    state: str
+    known: tuple[str, ...]
 
     def __str__(self) -> str:
         return f"node {self.node!r} has no state {self.state!r}; it has: {', '.join(self.known) or 'none'}"
 
 
+@dataclass(eq=False, repr=False)
 class UnknownVersion(ReplicationError):
     """A view, a delta or a stored state is of a version for which there is no reader here."""
 
-    def __init__(self, state: str, what: str, version: int, readable: tuple[int, ...]) -> None:
-        super().__init__(state, what, version, readable)
-        self.state = state
-        self.what = what
-        self.version = version
-        self.readable = readable
+    state: str
+    what: str
+    version: int
+    readable: tuple[int, ...]
 
     def __str__(self) -> str:
         return f"{self.state}: a {self.what} of version {self.version}; read here: {', '.join(map(str, self.readable))}"
