@@ -3,11 +3,11 @@
 Some processes, each a node of one cluster with an actor runtime, host durable accounts that are all in one store. Each
 account has an owner, one of the nodes that are there, whom all compute from the members that they see. This program
 pays in, through actors of the owner, as fast as replies come, and kills nodes with SIGKILL all the while; they come
-back. When two nodes take themselves for the owner, the store lets one of them write.
+back. When two nodes take themselves for the owner, the store lets the one write that has claimed the account last.
 
 In the end it compares the log with every acknowledged payment: it is there, once, under the number that was
-acknowledged; and each account is in the memory of one node, its owner. A payment that is not acknowledged is repeated
-under its id, which an account knows again.
+acknowledged; and each account is in the memory of one node, its owner, who is the one that has claimed it. A payment
+that is not acknowledged is repeated under its id, which an account knows again.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from hashlib import blake2b
-from itertools import count
+from itertools import count, pairwise
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 import msgspec
 
 from perdure import ActorSystem, Context, Event, Keyring, Message, PerdureError, PersistentActor
+from perdure.errors import Superseded
 from perdure.security import write_key_file
 from perdure_replication import Joined, MembershipEvent, Node, Settings
 from perdure_replication.runtime import ActorGroups, ActorRuntime, open_runtime
@@ -142,7 +143,11 @@ class Office:
         if self._owners.of(message.account) != self._name:
             return NotMine(tuple(sorted(self._owners.names)))
         account = self._system.ref(Account, message.account)
-        return Paid(await account.ask(Deposit(message.id, message.amount), timeout=5.0))
+        try:
+            return Paid(await account.ask(Deposit(message.id, message.amount), timeout=ASK_TIMEOUT))
+        except Superseded:
+            await self._system.reclaim(account)  # the members say that it is this node's, whoever had it meanwhile
+            raise
 
     def take_in_thread(self, message: Pay | str) -> Paid | NotMine | list[str]:
         """Do the same from the thread of an actor, which waits; the event loop does not."""
@@ -173,7 +178,7 @@ async def serve(options: argparse.Namespace) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, over.set)
     node, _ = cluster_node(options.node, options.secret, options.address)
     async with (
-        ActorSystem(store=options.store) as system,
+        ActorSystem(store=options.store, owner=options.node) as system,
         node,
         open_runtime(options.runtime, node=node, messages=MESSAGES) as runtime,
     ):
@@ -189,8 +194,16 @@ class Acknowledged(NamedTuple):
     number: int
 
 
-Log: TypeAlias = Mapping[str, list[tuple[int, int]]]
-"""Of each account the sequence numbers, and the ids of payments under them."""
+class Entry(NamedTuple):
+    """An event: its number, the payment, and the epoch of the claim under which it was written."""
+
+    number: int
+    id: int
+    epoch: int
+
+
+Log: TypeAlias = Mapping[str, list[Entry]]
+"""The events of each account."""
 
 
 def faults(
@@ -199,10 +212,12 @@ def faults(
     """Yield in words what is wrong with the log, and with who holds what. `held` has the accounts of each node."""
     places: dict[int, list[Acknowledged]] = {}
     for account, events in log.items():
-        if [number for number, _ in events] != list(range(1, len(events) + 1)):
+        if [event.number for event in events] != list(range(1, len(events) + 1)):
             yield f"the log of {account} has gaps, or one number twice"
-        for number, id in events:
-            places.setdefault(id, []).append(Acknowledged(account, number))
+        if any(after.epoch < before.epoch for before, after in pairwise(events)):
+            yield f"an earlier owner of {account} has written after a later one"
+        for event in events:
+            places.setdefault(event.id, []).append(Acknowledged(account, event.number))
     for id, at in places.items():
         if len(at) > 1:
             yield f"the payment {id} is in the log {len(at)} times"
@@ -212,6 +227,14 @@ def faults(
         if place not in places.get(id, []):
             yield f"the payment {id} was acknowledged as number {place.number} of {place.account}, and is not there"
     yield from misplaced(held)
+
+
+def misclaimed(claims: Mapping[str, str], names: Collection[str]) -> Iterator[str]:
+    """Yield in words which accounts somebody else has claimed last than their owner."""
+    owners = Owners(*names)
+    for account, name in claims.items():
+        if name != owners.of(account):
+            yield f"the store says that {account} is of {name or 'nobody'}, and it is of {owners.of(account)}"
 
 
 def misplaced(held: Mapping[str, list[str]]) -> Iterator[str]:
@@ -260,8 +283,11 @@ class Trial:
                 held = await self._work(runtime)
             finally:
                 await asyncio.gather(*(self._end(name, signal.SIGTERM) for name in self._names))
-        log = await read_log(self._options.store, self._accounts)
-        return list(faults(log, range(1, self.sent + 1), self.acknowledged, held))
+        log, claims = await read(self._options.store, self._accounts)
+        return [
+            *faults(log, range(1, self.sent + 1), self.acknowledged, held),
+            *misclaimed(claims, self._names),
+        ]
 
     async def _work(self, runtime: ActorRuntime) -> dict[str, list[str]]:
         for name in self._names:
@@ -344,13 +370,18 @@ class Trial:
             await child.wait()
 
 
-async def read_log(store: str, accounts: Collection[str]) -> Log:
-    async with ActorSystem(store=store) as system:
+async def read(store: str, accounts: Collection[str]) -> tuple[Log, dict[str, str]]:
+    """Return the log, and who has claimed each account last."""
+    log: dict[str, list[Entry]] = {}
+    claims: dict[str, str] = {}
+    async with ActorSystem(store=store, owner="reader") as system:
         query = system.query(Account)
-        return {
-            account: [(each.sequence_number, each.event.id) async for each in query.events_of(f"Account/{account}")]
-            for account in accounts
-        }
+        for account in accounts:
+            events = query.events_of(f"Account/{account}")
+            log[account] = [Entry(each.sequence_number, each.event.id, each.epoch) async for each in events]
+            owner = await system.owner_of(system.ref(Account, account))
+            claims[account] = owner.name if owner is not None else ""
+    return log, claims
 
 
 async def demo(options: argparse.Namespace) -> int:

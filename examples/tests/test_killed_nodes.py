@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from examples.killed_nodes import Acknowledged, Owners, faults
+from examples.killed_nodes import Acknowledged, Entry, Owners, faults, misclaimed
 from examples.tests.conftest import Run
 
 from perdure_replication import Joined, Left, Member, Unreachable
 
-LOG = {"a": [(1, 10), (2, 11)], "b": [(1, 12)]}
+LOG = {"a": [Entry(1, 10, 1), Entry(2, 11, 2)], "b": [Entry(1, 12, 1)]}
 SENT = range(10, 20)
 ACKNOWLEDGED = {10: Acknowledged("a", 1), 12: Acknowledged("b", 1)}
 OWNER, OTHER = sorted(("node-0", "node-1"), key=lambda name: name != Owners("node-0", "node-1").of("a"))
@@ -31,19 +31,20 @@ def test_a_sound_log_has_no_faults() -> None:
 
 
 @pytest.mark.parametrize(
-    ("log", "said"),
+    ("events", "said"),
     [
-        ({"a": [(1, 10), (3, 11)], "b": [(1, 12)]}, "the log of a has gaps"),
-        ({"a": [(1, 10), (1, 11)], "b": [(1, 12)]}, "or one number twice"),
-        ({"a": [(1, 10), (2, 10)], "b": [(1, 12)]}, "the payment 10 is in the log 2 times"),
-        ({"a": [(1, 10), (2, 99)], "b": [(1, 12)]}, "nobody has made the payment 99"),
-        ({"a": [(1, 10)], "b": []}, "the payment 12 was acknowledged as number 1 of b, and is not there"),
-        ({"a": [(1, 11), (2, 10)], "b": [(1, 12)]}, "the payment 10 was acknowledged as number 1 of a"),
+        ([Entry(1, 10, 1), Entry(3, 11, 1)], "the log of a has gaps"),
+        ([Entry(1, 10, 1), Entry(1, 11, 1)], "or one number twice"),
+        ([Entry(1, 10, 2), Entry(2, 11, 1)], "an earlier owner of a has written after a later one"),
+        ([Entry(1, 10, 1), Entry(2, 10, 1)], "the payment 10 is in the log 2 times"),
+        ([Entry(1, 10, 1), Entry(2, 99, 1)], "nobody has made the payment 99"),
+        ([], "the payment 10 was acknowledged as number 1 of a, and is not there"),
+        ([Entry(1, 11, 1), Entry(2, 10, 1)], "the payment 10 was acknowledged as number 1 of a"),
     ],
 )
-def test_a_faulty_log_is_noticed(log: dict[str, list[tuple[int, int]]], said: str) -> None:
+def test_a_faulty_log_is_noticed(events: list[Entry], said: str) -> None:
     """In words that name the account or the payment."""
-    [fault] = faults(log, SENT, ACKNOWLEDGED, HELD)
+    [fault] = faults({**LOG, "a": events}, SENT, ACKNOWLEDGED, HELD)
 
     assert said in fault
 
@@ -58,6 +59,13 @@ def test_a_faulty_log_is_noticed(log: dict[str, list[tuple[int, int]]], said: st
 def test_a_second_owner_is_noticed(held: dict[str, list[str]], said: list[str]) -> None:
     """And one who is none."""
     assert list(faults(LOG, SENT, ACKNOWLEDGED, held)) == said
+
+
+def test_a_claim_of_somebody_else_is_noticed() -> None:
+    """And none at all."""
+    assert list(misclaimed({"a": OWNER}, HELD)) == []
+    assert list(misclaimed({"a": OTHER}, HELD)) == [f"the store says that a is of {OTHER}, and it is of {OWNER}"]
+    assert list(misclaimed({"a": ""}, HELD)) == [f"the store says that a is of nobody, and it is of {OWNER}"]
 
 
 def test_owners_are_those_who_are_there() -> None:
