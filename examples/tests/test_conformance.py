@@ -10,6 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 SECTION = (ROOT / "docs" / "conformance.md").read_text().partition("## The lines of event-sourced persistence")[2]
 ROWS = dict(re.findall(r"^\| ATS-(\d+) \| (.+) \|$", SECTION, re.MULTILINE))
+REPLICATED = (ROOT / "docs" / "conformance.md").read_text().partition("## The lines of replicated state")[2]
 SEALED = dict(re.findall(r"^\| (AVE-\d+|W-\d+) \| (.+) \|$", SECTION, re.MULTILINE))
 ABSENT = {5, 19, 34, 62, 103, 107, 128}
 
@@ -20,6 +21,24 @@ def all_tests() -> Iterator[tuple[str, str]]:
         yield from those_in(ast.parse(path.read_text()), (path.stem,))
     for path in ROOT.glob("packages/testkit/src/perdure_testkit/_contract/*.py"):
         yield from those_in(ast.parse(path.read_text()), None)
+
+
+def docstrings_of_replication() -> Iterator[str]:
+    """Yield what tests and rules of replicated state say."""
+    folder = ROOT / "packages" / "replication"
+    paths = [*folder.glob("tests/**/*.py"), *folder.glob("src/*/testing/*.py"), *ROOT.glob("examples/tests/*.py")]
+    for path in paths:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Module):
+                yield ast.get_docstring(node) or ""
+
+
+def numbered(text: str) -> set[str]:
+    """Return the ids that a text names, those within its ranges too."""
+    ids = set(re.findall(r"\b[A-Z][A-Z0-9]+-F?\d\d[ab]?\b", text))
+    for family, first, last in re.findall(r"\b([A-Z][A-Z0-9]+)-(\d\d) to (?:[A-Z0-9]+-)?(\d\d)\b", text):
+        ids.update(f"{family}-{number:02}" for number in range(int(first), int(last) + 1))
+    return ids
 
 
 def those_in(node: ast.Module | ast.ClassDef, place: tuple[str, ...] | None) -> Iterator[tuple[str, str]]:
@@ -57,3 +76,12 @@ def test_tests_and_the_table_of_sealing_agree() -> None:
     assert len(SEALED) == 9
     assert {id: set(re.findall(r"`([\w:]+)`", row)) for id, row in SEALED.items()} == said
     assert all(said.values())
+
+
+def test_every_line_of_replicated_state_is_held() -> None:
+    """A test names it, or there is a reason."""
+    planned, _, reasons = REPLICATED.partition("| id | why not |")
+    said = set[str]().union(*map(numbered, docstrings_of_replication()))
+
+    assert len(numbered(planned)) > 250
+    assert numbered(planned) - said - set(re.findall(r"^\| ([A-Z0-9-]+) \|", reasons, re.MULTILINE)) == set()

@@ -42,6 +42,7 @@ def shown(runtime: TestRuntime) -> Resources:
 
 
 async def test_a_jump_of_memory_is_there_at_once(runtime: TestRuntime) -> None:
+    """With all that the node has seen of itself (EXAMPLE-01, EXAMPLE-04)."""
     jump = msgspec.structs.replace(START, memory=1250)
 
     await look(runtime, jump)
@@ -76,6 +77,7 @@ async def test_how_often_a_node_has_looked_is_its_own_business(runtime: TestRunt
 
 
 async def test_a_task_goes_where_least_memory_is_in_use() -> None:
+    """Of all nodes that are seen (EXAMPLE-03)."""
     generation = Generation(1, 1)
 
     assert report(berlin=Seen(generation, OTHER), oslo=Seen(generation, SOME)).idlest() == "oslo"
