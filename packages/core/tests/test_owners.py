@@ -127,6 +127,20 @@ class TestAnOwner:
 
         assert (versions, owner and owner.name, [event.epoch for event in events]) == ([0, 1], "here", [1])
 
+    async def test_that_has_the_state_takes_over_in_three_calls(self, store: FaultyBackend, here: ActorSystem) -> None:
+        """Who owns it, the claim, and one page of the log: what a stand-by waits for."""
+        await here.ref(PureTape, "a").ask(Write((1, 2, 3)))
+
+        class Warm:
+            def state(self, actor_type: type[Any], persistence_id: str, /) -> tuple[Any, int]:
+                return (1, 2), 2
+
+        async with ActorSystem(store=store, owner="stand-by", warm=Warm()) as system:
+            before = store.calls.copy()
+            state = await system.ref(PureTape, "a").ask(Read())
+
+        assert (state, store.calls - before) == ([1, 2, 3], {"read_state": 1, "commit": 1, "page": 1})
+
     async def test_without_a_name_is_none(self, store: FaultyBackend) -> None:
         """Without `owner` nothing is claimed, read or stored."""
         async with ActorSystem(store=store) as system:
