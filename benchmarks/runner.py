@@ -25,7 +25,7 @@ if find_spec("perdure_rocksdb") is not None:
 if find_spec("perdure_redis") is not None:
     SECTIONS = (*SECTIONS, "redis")
 if find_spec("perdure_replication") is not None:
-    SECTIONS = (*SECTIONS, "replication")
+    SECTIONS = (*SECTIONS, "replication", "replicas")
 if find_spec("perdure_redis") is not None and find_spec("ray") is not None:
     SECTIONS = (*SECTIONS, "ray")
 
