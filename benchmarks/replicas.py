@@ -17,7 +17,7 @@ from perdure import ActorSystem
 
 _RATES = (1_000, 10_000)
 _KEYS = 1_000
-_ACTORS = 100
+_ACTORS = 20
 
 _BEHIND = ("what", "asked/s", "made/s", "p50 ms", "p99 ms")
 _BEHIND_NOTE = f"""p50, p99: milliseconds from an acknowledged persist of one process until the view of another has it;
@@ -78,7 +78,7 @@ async def _row(other: Owner, here: Standby, what: str, rate: int, seconds: float
 
 async def _taken_over(run: Run, title: str, store: str, url: str) -> Table:
     rows: list[tuple[Cell, ...]] = []
-    for events in run.pick((100, 2_000), (10,)):
+    for events in run.pick((100, 1_000), (10,)):
         for is_warm in (True, False):
             times = [await _killed(store, url, events, is_warm) for _ in range(run.pick(3, 1))]
             first, last = (median(each) * 1000 for each in zip(*times, strict=True))

@@ -71,6 +71,22 @@ async def test_a_follower_has_what_was_there_and_what_comes(
     assert (held.generation, held.sequence_number) == (Generation(0, 4), 4)
 
 
+@pytest.mark.parametrize("accounts", [ACCOUNTS, SUMMARIES])
+async def test_a_follower_that_begins_is_sent_all_that_there_is(
+    accounts: Replicated[State, Any], system: ActorSystem, runtime: TestRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In several letters, each of some actors that were replayed together."""
+    monkeypatch.setattr("perdure_replication.topics._exchange.PAGE_BYTES", 5000)
+    a, b = [await runtime.start(name) for name in "ab"]
+    await asyncio.gather(*(deposit(system, f"{number:03}", number) for number in range(150)))
+    await accounts.publish(a, system)
+
+    views = accounts.follow(b, prefixes=["0", "14"])
+    await views.wait("149")
+
+    assert views.views == {f"{n:03}": shown(accounts, State(n)) for n in (*range(100), *range(140, 150))}
+
+
 async def test_a_node_may_follow_what_it_publishes(system: ActorSystem, runtime: TestRuntime) -> None:
     a = await runtime.start("a")
     await ACCOUNTS.publish(a, system)
@@ -208,7 +224,7 @@ async def test_a_projection_that_is_sent_whole_is_not_sent_for_each_event(
     sent: list[str] = []
     whole = published._source._whole
 
-    async def counted(key: str, at_least: int = 0) -> Record:
+    async def counted(key: str, at_least: int) -> Record:
         sent.append(key)
         return await whole(key, at_least)
 
@@ -380,6 +396,38 @@ async def test_a_view_that_no_letter_takes_holds_up_no_other(system: ActorSystem
     await until(runtime, lambda: bool(views.freshness(6).incompatible))
 
     assert views.views == {"bob": State(1)}
+    assert views.freshness(6).incompatible == ("a",)
+
+
+class Picky(Account):
+    """Refuses an event when it is told to."""
+
+    type_name = "Account"
+    refuses = False
+
+    def apply(self, state: State, event: Deposited) -> State:
+        if event.amount == 666 and Picky.refuses:
+            raise ValueError("not this one")
+        return super().apply(state, event)
+
+
+@pytest.mark.parametrize("project", [None, summary])
+async def test_an_actor_that_cannot_be_read_holds_up_no_other(
+    project: Any, system: ActorSystem, runtime: TestRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = [await runtime.start(name) for name in "ab"]
+    picky: Replicated[Any, Any] = replicate(Picky, project=project) if project else replicate(Picky)
+    await deposit(system, "bad", 666)
+    monkeypatch.setattr(Picky, "refuses", True)
+    await picky.publish(a, system)
+    views = picky.follow(b)
+    await deposit(system, "good", 1)
+    await views.wait("good")
+    await deposit(system, "bad", 1)
+    await deposit(system, "good", 1)
+    await views.wait("good", 2)
+
+    assert set(views.views) == {"good"}
     assert views.freshness(6).incompatible == ("a",)
 
 

@@ -14,8 +14,9 @@ meanwhile is behind that end, and comes again.
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from secrets import token_bytes
 from typing import Any
@@ -23,7 +24,7 @@ from typing import Any
 import msgspec
 
 from perdure import Clock
-from perdure.errors import StoreError, SubjectForgotten
+from perdure.errors import StoreClosed, StoreError, StoreUnavailable, SubjectForgotten
 from perdure.query import Ledger, LedgerPage, LedgerRecord
 from perdure_replication._generation import Generation
 from perdure_replication.replicas._forms import Form
@@ -37,6 +38,10 @@ READ_AT_ONCE = 64
 """Pages of the feed that one page of a topic is made of at most."""
 SECONDS = 0.25
 """How long a page may take: readers wait for each about a second."""
+AT_ONCE = 32
+"""Actors that are replayed at a time for one reader."""
+_UNREADABLE = b""
+"""What no reader can read: it keeps what it has, and says so."""
 _NOTED = 256
 """So many pages further, the end is noted in the store."""
 
@@ -148,18 +153,24 @@ class LogSource:
         self._wake()
 
     def _fold(self, record: LedgerRecord) -> None:
-        """Move a state along that is at hand."""
-        held = self._states.get(record.persistence_id)
-        if held is None or record.sequence_number <= held[1]:
+        """Move a state along that is at hand, if it will be asked for; one that begins is at hand."""
+        identity, number = record.persistence_id, record.sequence_number
+        state, held = self._states.get(identity, (None, 0))
+        if number <= held:
             return
-        del self._states[record.persistence_id]
-        if record.sequence_number == held[1] + 1:
+        self._states.pop(identity, None)
+        if number == held + 1 and not self._form.moves_by_deltas:
             try:
-                state = self._form.fold.apply(held[0], record.data)
+                before = state if held else self._form.fold.initial()
+                self._keep(identity, self._form.fold.apply(before, record.data), number)
             except Exception as error:  # of a type's own `apply`: a replay tells it to whoever asks
-                _log.debug("%s cannot be folded on: %s", record.persistence_id, error)
-            else:
-                self._states[record.persistence_id] = (state, record.sequence_number)
+                _log.debug("%s cannot be folded on: %s", identity, error)
+
+    def _keep(self, identity: str, state: Any, number: int) -> None:
+        self._states.pop(identity, None)
+        self._states[identity] = (state, number)
+        if len(self._states) > self._most_states:
+            del self._states[next(iter(self._states))]
 
     async def _sheet(self, offset: str | None) -> _Sheet | None:
         """Return the page behind an offset, None where there is nothing yet."""
@@ -202,29 +213,37 @@ class LogSource:
 
     async def _take(self, sheet: _Sheet, begin: int, interest: Interest, batch: _Batch) -> int:
         """Add what is wanted of a page, and return how many of its records were looked at."""
+        meant: dict[str, int] = {}
         for index in range(begin, len(sheet.page.records)):
             stored = sheet.page.records[index]
             key = stored.persistence_id[len(self._beginning) :]
-            if (
-                not key
-                or key in self._forgotten
-                or not interest.covers(key)
-                or batch.numbers.get(key, 0) >= stored.sequence_number
-            ):
+            if not key or key in self._forgotten or not interest.covers(key):
                 continue
-            record = await self._record(sheet, index, key)
-            if not batch.add(record):
-                return index
+            if self._form.moves_by_deltas:
+                if not batch.add(self._delta(sheet, index, key)):
+                    return index
+            elif batch.numbers.get(key, 0) < stored.sequence_number:
+                meant.pop(key, None)
+                meant[key] = index
+        entries = list(meant.items())
+        for start in range(0, len(entries), AT_ONCE):
+            some = entries[start : start + AT_ONCE]
+            numbers = [(key, sheet.page.records[index].sequence_number) for key, index in some]
+            for (_, index), record in zip(some, await self._wholes(numbers), strict=True):
+                if not batch.add(record):
+                    return index
         return len(sheet.page.records)
 
-    async def _record(self, sheet: _Sheet, index: int, key: str) -> Record:
-        stored = sheet.page.records[index]
-        if not self._form.moves_by_deltas:
-            return await self._whole(key, stored.sequence_number)
-        delta = sheet.deltas[index]
+    def _delta(self, sheet: _Sheet, index: int, key: str) -> Record:
+        stored, delta = sheet.page.records[index], sheet.deltas[index]
         if delta is None:
-            delta = sheet.deltas[index] = self._form.delta(stored.data)
-        return Record(key, Generation(0, stored.sequence_number), DELTA, self._checked(key, delta))
+            try:
+                delta = self._form.delta(stored.data)
+            except Exception as error:  # of the author's: who cannot read it asks for the whole
+                _log.warning("%s %d has no delta: %s", stored.persistence_id, stored.sequence_number, error)
+                delta = _UNREADABLE
+            sheet.deltas[index] = delta = self._checked(key, delta)
+        return Record(key, Generation(0, stored.sequence_number), DELTA, delta)
 
     # Whole views
 
@@ -233,12 +252,12 @@ class LogSource:
         batch = _Batch(max_bytes, self._clock)
         cursor = place.cursor or ""
         async with aclosing(self._keys(interest, cursor)) as keys:
-            async for key in keys:
-                record = await self._whole(key)
-                if (record.generation.age or record.kind == GONE) and not batch.add(record):
-                    position = _encode(_Place(place.offset, cursor=cursor))
-                    return Page(batch.records, position, at_tip=False, begins=begins)
-                cursor = key
+            while some := [key async for key in _first(keys, AT_ONCE)]:
+                for key, record in zip(some, await self._wholes([(key, 0) for key in some]), strict=True):
+                    if (record.generation.age or record.kind == GONE) and not batch.add(record):
+                        position = _encode(_Place(place.offset, cursor=cursor))
+                        return Page(batch.records, position, at_tip=False, begins=begins)
+                    cursor = key
         position = _encode(_Place(place.offset))
         return Page(batch.records, position, at_tip=place.offset == self._tip, begins=begins, filled=True)
 
@@ -256,21 +275,29 @@ class LogSource:
                 if interest.covers(key):
                     yield key
 
-    async def _whole(self, key: str, at_least: int = 0) -> Record:
+    async def _wholes(self, wanted: Sequence[tuple[str, int]]) -> list[Record]:
+        """Return the views of some actors, each with so many events at least."""
+        return await asyncio.gather(*(self._whole(*each) for each in wanted))
+
+    async def _whole(self, key: str, at_least: int) -> Record:
         identity = self._beginning + key
         if key in self._forgotten:
             return Record(key, Generation(0, 0), GONE)
-        held = self._states.pop(identity, None)
-        if held is None or held[1] < at_least:
-            try:
+        try:
+            held = self._states.get(identity)
+            if held is None or held[1] < at_least:
                 replayed = await self._ledger.replay(identity)
-            except SubjectForgotten:
-                return Record(key, Generation(0, 0), GONE)
-            held = replayed.state, replayed.sequence_number
-        self._states[identity] = held
-        if len(self._states) > self._most_states:
-            del self._states[next(iter(self._states))]
-        return Record(key, Generation(0, held[1]), WHOLE, self._checked(key, self._form.whole(*held)))
+                held = replayed.state, replayed.sequence_number
+            self._keep(identity, *held)
+            data = self._form.whole(*held)
+        except SubjectForgotten:
+            return Record(key, Generation(0, 0), GONE)
+        except (StoreUnavailable, StoreClosed):
+            raise
+        except Exception as error:  # damage, or the author's own: it must not hold up the others
+            _log.warning("%s has no view: %s", identity, error)
+            return Record(key, Generation(0, max(1, at_least)), WHOLE, _UNREADABLE)
+        return Record(key, Generation(0, held[1]), WHOLE, self._checked(key, data))
 
     def _checked(self, key: str, data: bytes) -> bytes:
         """Return what fits into a letter: for what does not nothing, which no reader can read."""
@@ -278,7 +305,7 @@ class LogSource:
             return data
         limit = f"over the {self._record_bytes:,} that a letter takes: raise Limits.letter_bytes, or project less"
         _log.warning("a view of %s%s has %d bytes, %s", self._beginning, key, len(data), limit)
-        return b""
+        return _UNREADABLE
 
     async def _note_end(self) -> None:
         try:
@@ -308,6 +335,15 @@ class _Batch:
         if record.kind == WHOLE:
             self.numbers[record.key] = record.generation.age
         return True
+
+
+async def _first(keys: AsyncIterator[str], count: int) -> AsyncIterator[str]:
+    """Yield so many of what is left."""
+    for _ in range(count):
+        try:
+            yield await anext(keys)
+        except StopAsyncIteration:
+            return
 
 
 def _place(after: bytes | None) -> _Place | None:
