@@ -63,7 +63,7 @@ ACCOUNTS = replicate(Account)
 async def run(url: str, secret: str, store: str) -> None:
     ports = open_ports(url, secret=EncryptedKey(bytes.fromhex(secret)), settings=SOON)
     node = Node("owner", [], transport=ports.transport, membership=ports.membership)
-    async with node, ActorSystem(store=store) as system:
+    async with node, ActorSystem(store=store, owner="owner") as system:
         await ACCOUNTS.publish(node, system)
         await serve(node, system)
 

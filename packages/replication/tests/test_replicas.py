@@ -97,6 +97,23 @@ async def test_a_node_may_follow_what_it_publishes(system: ActorSystem, runtime:
     assert (await views.wait("ann", 1)).view == State(1)
 
 
+@pytest.mark.parametrize("accounts", [ACCOUNTS, SUMMARIES])
+async def test_the_epoch_of_the_owner_is_the_incarnation_of_a_view(
+    accounts: Replicated[State, Any], store: Backend, runtime: TestRuntime
+) -> None:
+    a, b = [await runtime.start(name) for name in "ab"]
+    views, generations = accounts.follow(b), []
+    for name in ("first", "second"):
+        async with ActorSystem(store=store, owner=name) as system:
+            published = await accounts.publish(a, system)
+            number = await deposit(system, "ann", 1)
+            generations.append((await views.wait("ann", number)).generation)
+            published.close()
+            await runtime.settle()
+
+    assert generations == [Generation(1, 1), Generation(2, 2)]
+
+
 async def test_keys_and_prefixes_are_followed_alone_and_changed_at_any_time(
     system: ActorSystem, runtime: TestRuntime
 ) -> None:

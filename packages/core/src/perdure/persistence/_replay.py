@@ -12,7 +12,8 @@ import msgspec
 from perdure._plugins import open_backend
 from perdure.abc import MAX_KEY, Backend, check_prefix
 from perdure.actors import SystemClock
-from perdure.journal import EVENTS, Journal, timestamp_of
+from perdure.journal import EVENTS, Journal, epoch_of, timestamp_of
+from perdure.journal._record import decode
 from perdure.persistence._actor import PersistentActor
 from perdure.persistence._custody import custody_of
 from perdure.persistence._recovery import Reading, Recovery
@@ -36,6 +37,8 @@ class Replayed(msgspec.Struct, Generic[S], frozen=True):
     state: S
     sequence_number: int
     timestamp: datetime | None
+    epoch: int = 0
+    """By which its owner had claimed the log; 0 where it had not."""
 
 
 async def replay(
@@ -101,7 +104,8 @@ async def replayed(
         before=before,
     )
     await reading.read()
-    return Replayed(reading.state, reading.number, _time_of(reading.last_record))
+    last = reading.last_record
+    return Replayed(reading.state, reading.number, _time_of(last), _epoch_of(last))
 
 
 def _bounds(to: int | datetime | None) -> tuple[int, int | None]:
@@ -129,6 +133,10 @@ def _stores(backend: Backend, snapshots: SnapshotStore | None, archive: Archive 
         publish=lambda _: None,
         vault=vault,
     )
+
+
+def _epoch_of(record: bytes | None) -> int:
+    return 0 if record is None else epoch_of(decode(record)[0].metadata)
 
 
 def _time_of(record: bytes | None) -> datetime | None:

@@ -10,7 +10,7 @@ import msgspec
 
 from perdure.abc import Backend
 from perdure.errors import SubjectForgotten
-from perdure.journal import EVENTS
+from perdure.journal import EVENTS, epoch_of
 from perdure.persistence import PersistentActor, Replayed
 from perdure.persistence._custody import own_sealing
 from perdure.query._ids import IdStream
@@ -27,6 +27,8 @@ class LedgerRecord(msgspec.Struct, frozen=True, gc=False):
     sequence_number: int
     data: bytes
     """The record, for `Fold`."""
+    epoch: int
+    """By which its owner had claimed the log; 0 where it had not."""
 
 
 class LedgerPage(msgspec.Struct, frozen=True):
@@ -114,7 +116,9 @@ class _PageStream(Stream[LedgerPage]):
             except SubjectForgotten:
                 continue
             if stored.persistence_id.startswith(self._beginning):
-                records.append(LedgerRecord(stored.persistence_id, number, stored.data))
+                records.append(
+                    LedgerRecord(stored.persistence_id, number, stored.data, epoch_of(stored.record.metadata))
+                )
         self._ready.append(LedgerPage(begin, end, records, found[-1][:2]))
         return True
 

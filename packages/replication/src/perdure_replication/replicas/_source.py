@@ -93,7 +93,7 @@ class LogSource:
         self._recent: dict[str | None, _Sheet] = {}
         self._behind: dict[str | None, _Sheet] = {}
         self._ends: dict[tuple[str, int], str] = {}
-        self._states: dict[str, tuple[Any, int]] = {}
+        self._states: dict[str, tuple[Any, int, int]] = {}
         self._added = 0
         self._forgotten: dict[str, int] = {}
         self._is_poked = False
@@ -155,20 +155,21 @@ class LogSource:
     def _fold(self, record: LedgerRecord) -> None:
         """Move a state along that is at hand, if it will be asked for; one that begins is at hand."""
         identity, number = record.persistence_id, record.sequence_number
-        state, held = self._states.get(identity, (None, 0))
+        state, held, _ = self._states.get(identity, (None, 0, 0))
         if number <= held:
             return
         self._states.pop(identity, None)
         if number == held + 1 and not self._form.moves_by_deltas:
             try:
                 before = state if held else self._form.fold.initial()
-                self._keep(identity, self._form.fold.apply(before, record.data), number)
+                state = self._form.fold.apply(before, record.data)
+                self._keep(identity, state, number, record.epoch)
             except Exception as error:  # of a type's own `apply`: a replay tells it to whoever asks
                 _log.debug("%s cannot be folded on: %s", identity, error)
 
-    def _keep(self, identity: str, state: Any, number: int) -> None:
+    def _keep(self, identity: str, state: Any, number: int, epoch: int) -> None:
         self._states.pop(identity, None)
-        self._states[identity] = (state, number)
+        self._states[identity] = (state, number, epoch)
         if len(self._states) > self._most_states:
             del self._states[next(iter(self._states))]
 
@@ -243,7 +244,7 @@ class LogSource:
                 _log.warning("%s %d has no delta: %s", stored.persistence_id, stored.sequence_number, error)
                 delta = _UNREADABLE
             sheet.deltas[index] = delta = self._checked(key, delta)
-        return Record(key, Generation(0, stored.sequence_number), DELTA, delta)
+        return Record(key, Generation(stored.epoch, stored.sequence_number), DELTA, delta)
 
     # Whole views
 
@@ -287,9 +288,10 @@ class LogSource:
             held = self._states.get(identity)
             if held is None or held[1] < at_least:
                 replayed = await self._ledger.replay(identity)
-                held = replayed.state, replayed.sequence_number
+                held = replayed.state, replayed.sequence_number, replayed.epoch
             self._keep(identity, *held)
-            data = self._form.whole(*held)
+            state, number, epoch = held
+            data = self._form.whole(state, number)
         except SubjectForgotten:
             return Record(key, Generation(0, 0), GONE)
         except (StoreUnavailable, StoreClosed):
@@ -297,7 +299,7 @@ class LogSource:
         except Exception as error:  # damage, or the author's own: it must not hold up the others
             _log.warning("%s has no view: %s", identity, error)
             return Record(key, Generation(0, max(1, at_least)), WHOLE, _UNREADABLE)
-        return Record(key, Generation(0, held[1]), WHOLE, self._checked(key, data))
+        return Record(key, Generation(epoch, number), WHOLE, self._checked(key, data))
 
     def _checked(self, key: str, data: bytes) -> bytes:
         """Return what fits into a letter: for what does not nothing, which no reader can read."""
