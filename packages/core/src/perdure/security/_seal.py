@@ -210,7 +210,7 @@ class Seal:
             raise RecordAltered(self._name, number, "its bytes are not those that were sealed here") from None
 
     def _check_place(self, number: int, data: bytes) -> None:
-        """Raise `RecordMoved` for what was sealed elsewhere. What opens was sealed here, for the tag covers the place."""
+        """Raise `RecordMoved` for what was sealed elsewhere, which never opens here: the tag covers the place."""
         if crc32(pack_number(number), self._check).to_bytes(4, "big") != data[9:FIXED]:
             raise RecordMoved(self._name, number)
 
