@@ -69,7 +69,10 @@ class TestDyingOfErrors(BrokenRuntime):
 
     class kind(PerdureRuntime):
         def _worker(self, capacity: int) -> type[Worker]:
-            return type("Worker", (Worker,), {"mailbox_capacity": capacity, "supervision": Stop()})
+            async def handle(self: Worker, message: Any, context: Any) -> Any:
+                return await self._receive_body(message.body)
+
+            return type("Worker", (Worker,), {"mailbox_capacity": capacity, "supervision": Stop(), "handle": handle})
 
 
 class TestHandlingAtOnce(BrokenRuntime):

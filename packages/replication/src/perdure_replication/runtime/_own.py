@@ -3,20 +3,37 @@
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
-from perdure import Actor, ActorRef, ActorSystem, Clock, Context, Message, Resume
+import msgspec
+
+from perdure import Actor, ActorRef, ActorSystem, Clock, Context, Message
 from perdure_replication._node import Node
 from perdure_replication.runtime._bridge import Bridge
 from perdure_replication.runtime._ref import LocalRef
 from perdure_replication.runtime._runtime import ActorRuntime, Receive
 
+_log = logging.getLogger("perdure.replication")
 
-class Wrapped(Message[Any]):
-    """Any object, as a message."""
+
+class Sent(Message[Any]):
+    """Any object, as a message for which nobody waits."""
 
     body: Any
+
+
+class Asked(Message[Any]):
+    """Any object, as a message that has a reply."""
+
+    body: Any
+
+
+class Raised(msgspec.Struct, frozen=True):
+    """What a handler raised, as a reply: it is the asker's alone, and no matter of supervision."""
+
+    error: Exception
 
 
 class Life:
@@ -34,15 +51,18 @@ class Life:
 class Worker(Actor):
     """An actor that is a function."""
 
-    supervision = Resume()
-
     def __init__(self, receive: Receive, life: Life) -> None:
         self._receive_body = receive
         self._life = life
 
-    async def handle(self, message: Wrapped, context: Context) -> Any:
-        result = self._receive_body(message.body)
-        return await result if inspect.isawaitable(result) else result
+    async def handle(self, message: Sent | Asked, context: Context) -> Any:
+        try:
+            result = self._receive_body(message.body)
+            return await result if inspect.isawaitable(result) else result
+        except Exception as error:
+            if isinstance(message, Asked):
+                return Raised(error)
+            _log.exception("the actor %s failed on a message", context.ref.path)
 
     async def stopping(self, context: Context) -> None:
         self._life.end()
@@ -102,10 +122,13 @@ class PerdureRef(LocalRef[Any]):
         self._bridge = bridge
 
     def send(self, message: object) -> None:
-        self._bridge.call(self.actor.post, Wrapped(message))
+        self._bridge.call(self.actor.post, Sent(message))
 
     async def ask(self, message: object, *, timeout: float = 30.0) -> Any:
-        return await self.actor.ask(Wrapped(message), timeout=timeout)
+        reply = await self.actor.ask(Asked(message), timeout=timeout)
+        if isinstance(reply, Raised):
+            raise reply.error
+        return reply
 
     async def stop(self) -> None:
         await self.actor.stop()
