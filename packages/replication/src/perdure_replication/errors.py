@@ -17,6 +17,7 @@ PerdureError
     ├── InvalidTransport      what a transport or a membership was given cannot be right: mend it
     ├── NodeClosed            the node is not open: use it inside `async with`
     ├── Fenced                a later life of this node has begun elsewhere: stop this one
+    ├── MergedClosed          a merged value is not open: use it inside `async with`
     ├── MutationFailed        a mutation was not made; nothing has changed
     │   ├── MutationRefused   what it returned cannot be replicated: mend it
     │   ├── MutationUnstored  it could not be stored: retry later
@@ -77,9 +78,7 @@ class ClockDrift(ReplicationError):
     allowed: float
 
     def __str__(self) -> str:
-        return (
-            f"a stamp is {self.ahead:.1f} s ahead of this clock, over {self.allowed:g} s: set the clock that is wrong"
-        )
+        return f"a stamp is {self.ahead:.1f} s ahead of this clock, over {self.allowed:g} s: set the wrong clock right"
 
 
 @dataclass(eq=False, repr=False)
@@ -221,6 +220,16 @@ class Fenced(ReplicationError):
 
     def __str__(self) -> str:
         return f"node {self.node!r} is fenced: {self.reason}: stop it; the other one is the node now"
+
+
+@dataclass(eq=False, repr=False)
+class MergedClosed(ReplicationError):
+    """A merged value was used before it was opened, when it does not learn what others know, or after it was closed."""
+
+    state: str
+
+    def __str__(self) -> str:
+        return f"the merged value of {self.state} is not open: use it inside `async with merged(...)`"
 
 
 @dataclass(eq=False, repr=False)

@@ -22,6 +22,9 @@ class Cluster(TestRuntime):
         self.merged: dict[str, MergedReplica[Any]] = {}
         self.carried: list[tuple[str, str]] = []
         """Who sent a frame to whom."""
+        self.bytes = 0
+        self.then: Callable[[], object] | None = None
+        """What happens, once, right after the next frame was received."""
         self._lost: set[tuple[str, str]] = set()
         self._carry, self.hub._carry = self.hub._carry, self._carry_whole  # type: ignore[method-assign]
 
@@ -61,8 +64,12 @@ class Cluster(TestRuntime):
 
     def _carry_whole(self, source: str, peer: str, frame: bytes) -> None:
         self.carried.append((source, peer))
+        self.bytes += len(frame)
         if (source, peer) not in self._lost and self._random.random() >= self.loss:
             self._carry(source, peer, frame)
+            then, self.then = self.then, None
+            if then is not None:
+                then()
 
     async def __aexit__(self, *error: Any) -> None:
         for name in list(self.merged):

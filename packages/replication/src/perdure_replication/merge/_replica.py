@@ -1,4 +1,9 @@
-"""One merged state in the hands of a program, and the joining of what others know."""
+"""One merged state in the hands of a program, and the joining of what others know.
+
+What others know is joined in memory, and not put into this node's own part before there is a reason: its own next
+change, the end of the author, or time. Were each join a mutation of the part, every node would store every change of
+every other, and be called stale by all for what they know already.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +11,20 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
+from functools import reduce
 from random import Random, SystemRandom
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from perdure import Clock
 from perdure_replication._changes import Changes
 from perdure_replication._envelopes import Change
 from perdure_replication._node import Node
 from perdure_replication._replica import Replica
 from perdure_replication._strategy import SyncUrgency
-from perdure_replication.errors import ClockDrift, Fenced, NodeClosed
+from perdure_replication.errors import ClockDrift, Fenced, MergedClosed, NodeClosed
 from perdure_replication.merge._clock import HybridClock
 from perdure_replication.merge._knowledge import Knowledge
 from perdure_replication.merge._pen import Pen
@@ -26,7 +33,9 @@ from perdure_replication.merge._state import MergedState
 T = TypeVar("T")
 
 _AGAIN = 1.0
-"""Seconds after which what could not be joined is tried again."""
+"""Seconds after which what could not be taken over, or not be stored, is tried again."""
+_SOON = 0.5
+"""Within so many seconds of an author's end its last words are passed on; who is first does it for all."""
 
 _log = logging.getLogger("perdure.replication")
 
@@ -35,11 +44,13 @@ class MergeMetrics(msgspec.Struct, frozen=True):
     """What a merged replica has counted since it was opened, and how large its bookkeeping is."""
 
     joined: int
-    """Fragments of others that brought something new."""
+    """Views of others that brought something new."""
+    relayed: int
+    """How often what was joined was passed on without a change of this node's."""
     refused: int
-    """Those that were not taken over because of a stamp from too far ahead. They are tried again."""
+    """Views that were not taken over because of a stamp from too far ahead. They are tried again."""
     failed: int
-    """Those that could not be stored. They are tried again."""
+    """How often what was joined could not be stored. It is tried again."""
     writers: int
     """Lives of nodes that ever wrote."""
     ranges: int
@@ -53,8 +64,9 @@ class _NothingNew(Exception):
 class MergedReplica(Generic[T]):
     """A value that all nodes may change. Get it by `merged`, on every node that has the state, inside `async with`.
 
-    While it is open, what other nodes know is joined into what this one knows, in memory and in its store. It is pushed
-    with this node's next change, or after `MergedState.relay_after`: each change reaches everyone from who made it.
+    While it is open, what other nodes know is joined into what this one knows, in memory. It becomes part of what this
+    node stores and sends with its next change; soon, when it is in nobody's part any more; and at the latest after
+    `MergedState.relay_after`, unless it is in all parts by then.
     """
 
     def __init__(self, node: Node, state: type[MergedState[T]], seed: int | None = None) -> None:
@@ -66,14 +78,21 @@ class MergedReplica(Generic[T]):
         self._random = SystemRandom() if seed is None else Random(seed)
         self._clock = HybridClock(node.clock, definition.max_drift)
         self._pen = Pen(definition, self._random.getrandbits(63), self._clock)
-        self._changes: Changes[Knowledge[T]] | None = None
-        self._task: asyncio.Task[None] | None = None
-        self._taken: dict[str, Knowledge[T]] = {}
+        self._joined: Knowledge[T] = Knowledge()
+        """What is known of others beyond the own part, or was: it is trimmed when that changes."""
+        self._taken: dict[str, Change[Knowledge[T]]] = {}
         """The views that are joined already, by node."""
-        self._later: dict[str, Change[Knowledge[T]]] = {}
-        """What is to be tried again."""
-        self._counts = dict.fromkeys(("joined", "refused", "failed"), 0)
-        self._shown: tuple[Knowledge[T], T] | None = None
+        self._refused: dict[str, Change[Knowledge[T]]] = {}
+        """Views that are tried again."""
+        self._due = _Alarm(node.clock)
+        """When what was joined is to be passed on."""
+        self._orphaned = False
+        """Whether that is because an author is gone."""
+        self._counts = dict.fromkeys(("joined", "relayed", "refused", "failed"), 0)
+        self._shown: tuple[Knowledge[T], Knowledge[T], T] | None = None
+        self._followers: set[asyncio.Event] = set()
+        self._changes: Changes[Knowledge[T]] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> MergedReplica[T]:
         """Begin to join what others know."""
@@ -81,27 +100,32 @@ class MergedReplica(Generic[T]):
         if own is not None:
             self._clock.resume(own)
         self._changes = self._replica.changes(since={}, fold=Knowledge.merge)
-        self._task = asyncio.create_task(self._join_all(self._changes))
+        self._tasks = [asyncio.create_task(self._follow(self._changes)), asyncio.create_task(self._relay_when_due())]
+        await asyncio.sleep(0)  # what is held of others is joined before anybody looks
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Join no more. What is known stays in the node's part."""
-        assert self._changes is not None
-        assert self._task is not None
-        await self._changes.aclose()
-        self._later.clear()
-        self._task.cancel()
-        await asyncio.wait([self._task])
+        """Join no more, and leave what is known in the node's part, as far as it is open and can store."""
+        changes, self._changes = self._opened(), None
+        await changes.aclose()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.wait(self._tasks)
+        self._refused.clear()
+        with suppress(Fenced, NodeClosed):
+            await self._relay()
+        self._due.cancel()
 
     @property
     def value(self) -> T:
         """The value as it is known here. It never changes; ask again for a later one."""
-        known = self._replica.state
-        if self._shown is None or self._shown[0] is not known:
-            self._shown = known, self._definition.read(known)
-        return self._shown[1]
+        self._opened()
+        part, joined = self._replica.state, self._joined
+        if self._shown is None or self._shown[0] is not part or self._shown[1] is not joined:
+            self._shown = part, joined, self._definition.read(part.merge(joined))
+        return self._shown[2]
 
     async def update(self, change: Callable[[T], object], *, urgency: SyncUrgency | None = None) -> None:
         """Change the value: `change` is given it as it is known here, and may call what changes it, several times.
@@ -110,88 +134,190 @@ class MergedReplica(Generic[T]):
         whole. Where it raises, or what it wrote cannot be stored or encoded, nothing has changed, and that is raised,
         as by `Replica.mutate`. The value that it was given cannot be changed after it has returned.
         """
+        self._opened()
 
-        def mutation(known: Knowledge[T]) -> tuple[Knowledge[T], Knowledge[T]]:
-            after, fragment = self._pen.write(known, change)
+        def mutation(part: Knowledge[T]) -> tuple[Knowledge[T], Knowledge[T]]:
+            after, fragment = self._pen.write(part.merge(self._joined), change)
             if not fragment:
                 raise _NothingNew
-            return after, fragment
+            return after, self._joined.merge(fragment)
 
         with suppress(_NothingNew):
             await self._replica.mutate(mutation, urgency=urgency)
+            self._trim()
 
     async def changes(self) -> AsyncIterator[T]:
         """Yield the value, and the new one each time that it changes, until the node closes. A slow one misses some."""
-        changes = self._replica.changes(since={})
+        self._opened()
+        came = asyncio.Event()
+        came.set()
+        self._followers.add(came)
         try:
-            async for change in changes:
-                if change.node == self._node.name:
-                    yield self.value
+            while True:
+                await came.wait()
+                came.clear()
+                if self._changes is None or self._tasks[0].done():
+                    return
+                yield self.value
         finally:
-            await changes.aclose()
+            self._followers.discard(came)
 
     def metrics(self) -> MergeMetrics:
         """Return what was counted since it was opened."""
-        seen = self._replica.state.seen
+        seen = self._replica.state.merge(self._joined).seen
         return MergeMetrics(**self._counts, writers=len(seen), ranges=sum(len(each) // 2 for each in seen.values()))
+
+    def _opened(self) -> Changes[Knowledge[T]]:
+        if self._changes is None:
+            raise MergedClosed(self._replica.name)
+        return self._changes
+
+    def _changed(self) -> None:
+        for follower in self._followers:
+            follower.set()
 
     # What others know
 
-    async def _join_all(self, changes: Changes[Knowledge[T]]) -> None:
-        async for change in changes:
-            if change.node != self._node.name:
-                try:
-                    await self._join(change)
-                except (Fenced, NodeClosed):
-                    return
-
-    async def _join(self, change: Change[Knowledge[T]]) -> None:
+    async def _follow(self, changes: Changes[Knowledge[T]]) -> None:
         try:
-            if change.view is not None:
-                await self._take(change.node, change.view)
-        except ClockDrift as error:
-            self._counts["refused"] += 1
-            self._try_again(change, error.ahead - error.allowed, str(error))
-        except (Fenced, NodeClosed):
-            raise
-        except Exception as error:
-            self._counts["failed"] += 1
-            self._try_again(change, _AGAIN, f"{type(error).__name__}: {error}")
-        else:
-            if change.kind == "removed":
-                self._taken.pop(change.node, None)
+            async for change in changes:
+                if change.node == self._node.name:
+                    self._trim()
+                else:
+                    self._take(change)
+        finally:
+            self._changed()
 
-    async def _take(self, node: str, view: Knowledge[T]) -> None:
-        new = view.beyond(self._taken.get(node, _NOTHING))
+    def _trim(self) -> None:
+        """Forget what is in the own part by now."""
+        self._joined = self._joined.beyond(self._replica.state)
+        self._changed()
 
-        def mutation(known: Knowledge[T]) -> tuple[Knowledge[T], Knowledge[T]]:
-            fragment = new.beyond(known)
-            latest = self._definition.latest(fragment)
-            if latest is not None:
-                self._clock.observe(latest)
-            if not fragment:
-                raise _NothingNew
-            return known.merge(fragment), fragment
+    def _take(self, change: Change[Knowledge[T]]) -> None:
+        """Join a view, and see whether its author is the one that it was."""
+        before = self._taken.get(change.node)
+        if change.view is not None:
+            try:
+                self._join(change.view, _NOTHING if before is None or before.view is None else before.view)
+            except ClockDrift as error:
+                self._refuse(change, error)
+                return
+        self._taken[change.node] = change
+        if change.kind == "removed":
+            del self._taken[change.node]
+        if before is not None and (
+            change.kind == "removed" or change.generation.incarnation != before.generation.incarnation
+        ):
+            self._orphaned = True
+            self._pass_on(_SOON * self._random.random())
 
-        delay = self._definition.relay_after * self._random.uniform(0.5, 1.0)
-        with suppress(_NothingNew):
-            await self._replica.mutate(mutation, urgency=SyncUrgency.delayed(delay))
-            self._counts["joined"] += 1
-        self._taken[node] = view
+    def _join(self, view: Knowledge[T], before: Knowledge[T]) -> None:
+        new = view.beyond(before).beyond(self._replica.state).beyond(self._joined)
+        if not new:
+            return
+        latest = self._definition.latest(new)
+        if latest is not None:
+            self._clock.observe(latest)
+        self._joined = self._joined.merge(new)
+        self._counts["joined"] += 1
+        self._pass_on_in_time()
+        self._changed()
 
-    def _try_again(self, change: Change[Knowledge[T]], seconds: float, reason: str) -> None:
-        """Put a change back later, one for each node: what comes until then is folded into it."""
-        waiting = self._later.get(change.node)
+    def _refuse(self, change: Change[Knowledge[T]], error: ClockDrift) -> None:
+        """Try a view again later, one for each node: what comes until then is put into it."""
+        self._counts["refused"] += 1
+        waiting = self._refused.get(change.node)
         if waiting is None:
-            _log.warning("%s: what %s knows of %s waits: %s", self._node.name, change.node, change.state, reason)
-            at = self._node.clock.monotonic() + max(seconds, _AGAIN)
-            self._node.clock.call_at(at, lambda: self._put_back(change.node))
-        self._later[change.node] = change if waiting is None else _folded(waiting, change)
+            _log.warning("%s: what %s knows of %s waits: %s", self._node.name, change.node, change.state, error)
+            at = self._node.clock.monotonic() + max(error.ahead - error.allowed, _AGAIN)
+            self._node.clock.call_at(at, lambda: self._try_again(change.node))
+        self._refused[change.node] = change if waiting is None else _folded(waiting, change)
 
-    def _put_back(self, node: str) -> None:
-        change = self._later.pop(node, None)
+    def _try_again(self, node: str) -> None:
+        change = self._refused.pop(node, None)
         if change is not None and self._changes is not None:
             self._changes.put(change)
+
+    # What others lack
+
+    def _pass_on_in_time(self) -> None:
+        self._pass_on(self._definition.relay_after * self._random.uniform(0.5, 1.0))
+
+    def _pass_on(self, seconds: float) -> None:
+        if self._joined:
+            self._due.set(seconds)
+
+    async def _relay_when_due(self) -> None:
+        while True:
+            await self._due.wait()
+            orphaned, self._orphaned = self._orphaned, False
+            if orphaned and not self._is_alone():
+                self._pass_on_in_time()
+                continue
+            try:
+                await self._relay()
+            except (Fenced, NodeClosed):
+                return
+
+    def _others(self) -> list[Knowledge[T]]:
+        return [view for node, view in self._replica.views.items() if node != self._node.name]
+
+    def _is_alone(self) -> bool:
+        """Tell whether something was joined that is in nobody's part any more."""
+        return bool(reduce(Knowledge.beyond, self._others(), self._joined))
+
+    async def _relay(self) -> None:
+        """Put what was joined into the own part, from where all get it, unless it is in all parts already."""
+        joined, others = self._joined, self._others()
+        if others and not any(joined.beyond(view) for view in others):
+            return
+
+        def mutation(part: Knowledge[T]) -> tuple[Knowledge[T], Knowledge[T]]:
+            fragment = joined.beyond(part)
+            if not fragment:
+                raise _NothingNew
+            return part.merge(fragment), fragment
+
+        try:
+            with suppress(_NothingNew):
+                await self._replica.mutate(mutation)
+                self._counts["relayed"] += 1
+                self._trim()
+        except (Fenced, NodeClosed):
+            raise
+        except Exception:
+            self._counts["failed"] += 1
+            _log.exception("%s: what others know of %s cannot be stored yet", self._node.name, self._replica.name)
+            self._due.set(_AGAIN)
+
+
+class _Alarm:
+    """A moment for which one task waits; the earliest that was set stands."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._rung = asyncio.Event()
+        self._timer: Any = None
+        self._at = 0.0
+
+    def set(self, seconds: float) -> None:
+        at = self._clock.monotonic() + seconds
+        if self._timer is None or at < self._at:
+            self.cancel()
+            self._at, self._timer = at, self._clock.call_at(at, self._ring)
+
+    def cancel(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None
+
+    async def wait(self) -> None:
+        await self._rung.wait()
+        self._rung.clear()
+
+    def _ring(self) -> None:
+        self._timer = None
+        self._rung.set()
 
 
 _NOTHING: Knowledge[Any] = Knowledge()

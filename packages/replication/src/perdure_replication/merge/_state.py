@@ -23,7 +23,7 @@ class MergedState(DeltaDistributedState[Knowledge[T], Knowledge[T], Knowledge[T]
     """
 
     relay_after: ClassVar[float] = 30.0
-    """Seconds after which a node passes on, at the latest, what it has from others: who made it may be gone."""
+    """Seconds after which a node passes on, at the latest, what it has from others: they may not reach everyone."""
     max_drift: ClassVar[float] = 60.0
     """By how many seconds a stamp may be ahead of the wall clock to be taken over."""
 
