@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from perdure import ActorSystem, Keyring, Sealing
+from perdure.abc import Put, WriteGroup
 from perdure.errors import SubjectForgotten
+from perdure.journal import EVENTS
 from perdure.query import Fold
 from perdure_testkit import FaultyBackend
 
@@ -104,3 +106,14 @@ async def test_what_nobody_can_read_any_more_is_passed_over(store: FaultyBackend
         assert records == ["Tape/b"]
         with pytest.raises(SubjectForgotten):
             await ledger.replay("Tape/a")
+
+
+async def test_a_damaged_record_is_passed_on_as_such(store: FaultyBackend) -> None:
+    """It does not end the page."""
+    await append(store, 1, 2)
+    await store.commit([WriteGroup((Put(EVENTS, "Tape/a", 2, b"rubbish"),))])
+
+    async with ActorSystem(store=store) as system:
+        [page] = [page async for page in system.ledger(PureTape).pages()]
+
+    assert [bool(record.data) for record in page.records] == [True, False]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any, Generic, TypeVar
@@ -9,7 +10,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from perdure.abc import Backend
-from perdure.errors import SubjectForgotten
+from perdure.errors import CorruptionError, SubjectForgotten
 from perdure.journal import EVENTS, epoch_of
 from perdure.persistence import PersistentActor, Replayed
 from perdure.persistence._custody import own_sealing
@@ -19,6 +20,8 @@ from perdure.query._stream import Source, Stream
 
 S = TypeVar("S")
 
+_log = logging.getLogger("perdure.query")
+
 
 class LedgerRecord(msgspec.Struct, frozen=True, gc=False):
     """A stored event that was opened, and not decoded."""
@@ -26,7 +29,7 @@ class LedgerRecord(msgspec.Struct, frozen=True, gc=False):
     persistence_id: str
     sequence_number: int
     data: bytes
-    """The record, for `Fold`."""
+    """The record, for `Fold`; empty where it cannot be opened, which is logged."""
     epoch: int
     """By which its owner had claimed the log; 0 where it had not."""
 
@@ -114,6 +117,11 @@ class _PageStream(Stream[LedgerPage]):
             try:
                 stored = opened(vault, name, number, value)
             except SubjectForgotten:
+                continue
+            except CorruptionError as error:
+                _log.warning("%s; it is passed on as damaged", error)
+                if not hidden:
+                    records.append(LedgerRecord(name, number, b"", 0))
                 continue
             if stored.persistence_id.startswith(self._beginning):
                 records.append(

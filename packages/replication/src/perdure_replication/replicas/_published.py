@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from functools import partial
 
 from perdure_replication.replicas._source import LogSource
 from perdure_replication.topics import Exchange
+
+POKE_SECONDS = 0.005
 
 _log = logging.getLogger("perdure.replication")
 
@@ -20,6 +21,7 @@ class Published:
         """The name of the store: the same on all nodes that have it before them."""
         self._exchange = exchange
         self._source = source
+        self._pokes = False
         exchange.publish(topic, log, source)
         self._task = exchange.begin(self._pump())
 
@@ -36,9 +38,20 @@ class Published:
         self._task.cancel()
         self._exchange.withdraw(self.topic)
 
+    def _poke(self) -> None:
+        """Tell the other owners soon, once for all that is read until then."""
+        if not self._pokes:
+            self._pokes = True
+            clock = self._exchange.node.clock
+            clock.call_at(clock.monotonic() + POKE_SECONDS, self._poked)
+
+    def _poked(self) -> None:
+        self._pokes = False
+        self._exchange.poke(self.topic)
+
     async def _pump(self) -> None:
         try:
-            await self._source.pump(partial(self._exchange.poke, self.topic))
+            await self._source.pump(self._poke)
         except Exception:
             _log.exception("%s: %s ends, for its log cannot be read", self._exchange.node.name, self.topic)
         self._exchange.withdraw(self.topic)

@@ -128,9 +128,9 @@ class Exchange:
 
     def poke(self, topic: str) -> None:
         """Tell the other nodes that offer the same log that it was added to."""
-        log = self.offered[topic].log
+        log = self.offered[topic].log if topic in self.offered else None
         for name, neighbour in self.neighbours.items():
-            if neighbour.offer is not None and neighbour.offer.topics.get(topic) == log:
+            if log is not None and neighbour.offer is not None and neighbour.offer.topics.get(topic) == log:
                 self._post(name, Poke(log))
 
     def post(self, peer: str, word: Word) -> None:
@@ -271,7 +271,11 @@ class Exchange:
     def _fetched(self, peer: str, fetch: Fetch) -> None:
         offered = self.offered.get(fetch.topic)
         if offered is not None and offered.log == fetch.log:
-            self._do(offered, offered.publisher.fetched(peer, fetch, self.now))
+            before, publisher = offered.publisher.limited, offered.publisher
+            self._do(offered, publisher.fetched(peer, fetch, self.now))
+            if publisher.limited > before:
+                limited = self.node.engine.metrics.limited
+                limited["readers"] = limited.get("readers", 0) + 1
 
     # What is due
 
