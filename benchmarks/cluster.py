@@ -13,10 +13,15 @@ from multiprocessing.connection import Connection
 from time import monotonic_ns
 from typing import Any, NamedTuple
 
-from benchmarks.wires import Place, Published, Replicated, Stamp, Streams, Wire
+from benchmarks.wires import Hurried, Place, Published, Replicated, Stamp, Streams, Wire
 
 _PATIENCE = 60.0
-_WIRES: Mapping[str, type[Wire]] = {"replicated": Replicated, "streams": Streams, "published": Published}
+_WIRES: Mapping[str, type[Wire]] = {
+    "replicated": Replicated,
+    "hurried": Hurried,
+    "streams": Streams,
+    "published": Published,
+}
 
 
 class Told(NamedTuple):

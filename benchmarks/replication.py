@@ -35,6 +35,10 @@ _RAW = {
     "published": "redis-py's PUBLISH in one channel, in clear; every message is seen. The server has no disk.",
 }
 
+_HURRIED_NOTE = """One node awaits one mutation after the other and nothing else: after 64 of them or 5 ms its loop
+turns, and what was made goes out as one message. turning: the same, with a turn after each. seen: values that a
+follower on another node gets a second; later ones have replaced the others."""
+
 _STEPS_NOTE = """Events a second of processor time, medians; one engine with two states and 10 peers: frames are decoded
 and messages made, but nothing is sent. At least 100,000 were asked for."""
 
@@ -42,6 +46,7 @@ and messages made, but nothing is sent. At least 100,000 were asked for."""
 async def tables(run: Run) -> AsyncIterator[Table]:
     for table in chain(_over_tcp(run), _over_redis(run)):
         yield table
+    yield _hurried(run)
     yield sizes.table(run)
     yield merges.table(run)
     yield _steps(run)
@@ -85,6 +90,23 @@ def _row(run: Run, together: Cluster, raw: str) -> Iterator[Cell]:
     told, seen, late = (median(figure) for figure in zip(*floods["replicated"], strict=True))
     raw_seen = median(flood.heard for flood in floods[raw])
     yield from (told, seen, max(0.0, late) * 1000, raw_seen, seen / raw_seen)
+
+
+def _hurried(run: Run) -> Table:
+    """Return what a loop makes that does nothing but mutate, beside one that lets the event loop turn each time."""
+    rows = []
+    for processes in run.pick(_PROCESSES, _PROCESSES[:1]):
+        with cluster(processes, ["replicated", "hurried"]) as together:
+            floods = [
+                (together.flood("hurried", seconds), together.flood("replicated", seconds))
+                for seconds in [run.pick(1.0, 0.1)] * run.pick(5, 1)
+            ]
+        told, seen, turned, turned_seen = (
+            median(figure) for figure in zip(*((a.told, a.heard, b.told, b.heard) for a, b in floods), strict=True)
+        )
+        rows.append((processes, told, seen, turned, turned_seen, told / turned))
+    columns = ("processes", "mutations/s", "seen/s", "turning", "seen, turning", "/ turning")
+    return Table("Mutations in a loop, over loopback TCP", columns, rows, _HURRIED_NOTE)
 
 
 def _steps(run: Run) -> Table:

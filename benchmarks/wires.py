@@ -135,6 +135,13 @@ class Replicated(Wire):
         await asyncio.sleep(0)  # else up to 64 are made in one turn, and the last of them is sent
 
 
+class Hurried(Replicated):
+    """The same for a program that awaits nothing else: mutations themselves let the loop turn, now and then."""
+
+    async def tell(self, stamp: Stamp) -> None:
+        await self._replica.mutate(lambda _: stamp)
+
+
 class Streams(Wire):
     """asyncio's streams: a connection to each other process, and a length before each message."""
 

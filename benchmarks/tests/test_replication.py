@@ -13,7 +13,7 @@ from benchmarks.cluster import Member, cluster
 from benchmarks.merges import Bench, Stock
 from benchmarks.partition import heal
 from benchmarks.sizes import InRows, Whole, bytes_each
-from benchmarks.wires import Place, Replicated, Stamp, Streams, Wire
+from benchmarks.wires import Hurried, Place, Replicated, Stamp, Streams, Wire
 
 _HEALED = partition.Healing(10, 5.0, 180, 18.0, 2.0, 1.0, 100, 3.0, 0.1)
 
@@ -27,7 +27,7 @@ def places() -> list[Place]:
     return [Place(name, addresses, "", bytes(range(32))) for name in addresses]
 
 
-@pytest.mark.parametrize("kind", [Replicated, Streams])
+@pytest.mark.parametrize("kind", [Replicated, Hurried, Streams])
 async def test_what_is_told_is_heard_with_its_latency(kind: type[Wire], places: list[Place]) -> None:
     async with AsyncExitStack() as stack:
         a, b = await asyncio.gather(*(stack.enter_async_context(kind(place)) for place in places))
