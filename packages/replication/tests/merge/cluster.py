@@ -67,8 +67,8 @@ class Cluster(TestRuntime):
         self.bytes += len(frame)
         if (source, peer) not in self._lost and self._random.random() >= self.loss:
             self._carry(source, peer, frame)
-            then, self.then = self.then, None
-            if then is not None:
+            if self.then is not None:
+                self.then, then = None, self.then
                 then()
 
     async def __aexit__(self, *error: Any) -> None:

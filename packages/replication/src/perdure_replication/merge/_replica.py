@@ -18,13 +18,13 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from perdure import Clock
 from perdure_replication._changes import Changes
 from perdure_replication._envelopes import Change
 from perdure_replication._node import Node
 from perdure_replication._replica import Replica
 from perdure_replication._strategy import SyncUrgency
 from perdure_replication.errors import ClockDrift, Fenced, MergedClosed, NodeClosed
+from perdure_replication.merge._alarm import Alarm
 from perdure_replication.merge._clock import HybridClock
 from perdure_replication.merge._knowledge import Knowledge
 from perdure_replication.merge._pen import Pen
@@ -84,7 +84,7 @@ class MergedReplica(Generic[T]):
         """The views that are joined already, by node."""
         self._refused: dict[str, Change[Knowledge[T]]] = {}
         """Views that are tried again."""
-        self._due = _Alarm(node.clock)
+        self._due = Alarm(node.clock)
         """When what was joined is to be passed on."""
         self._orphaned = False
         """Whether that is because an author is gone."""
@@ -183,6 +183,7 @@ class MergedReplica(Generic[T]):
             async for change in changes:
                 if change.node == self._node.name:
                     self._trim()
+                    self._changed()
                 else:
                     self._take(change)
         finally:
@@ -190,8 +191,8 @@ class MergedReplica(Generic[T]):
 
     def _trim(self) -> None:
         """Forget what is in the own part by now."""
-        self._joined = self._joined.beyond(self._replica.state)
-        self._changed()
+        if self._joined:
+            self._joined = self._joined.beyond(self._replica.state)
 
     def _take(self, change: Change[Knowledge[T]]) -> None:
         """Join a view, and see whether its author is the one that it was."""
@@ -205,9 +206,8 @@ class MergedReplica(Generic[T]):
         self._taken[change.node] = change
         if change.kind == "removed":
             del self._taken[change.node]
-        if before is not None and (
-            change.kind == "removed" or change.generation.incarnation != before.generation.incarnation
-        ):
+        is_later_life = before is not None and change.generation.incarnation != before.generation.incarnation
+        if is_later_life or change.kind == "removed":
             self._orphaned = True
             self._pass_on(_SOON * self._random.random())
 
@@ -289,35 +289,6 @@ class MergedReplica(Generic[T]):
             self._counts["failed"] += 1
             _log.exception("%s: what others know of %s cannot be stored yet", self._node.name, self._replica.name)
             self._due.set(_AGAIN)
-
-
-class _Alarm:
-    """A moment for which one task waits; the earliest that was set stands."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._rung = asyncio.Event()
-        self._timer: Any = None
-        self._at = 0.0
-
-    def set(self, seconds: float) -> None:
-        at = self._clock.monotonic() + seconds
-        if self._timer is None or at < self._at:
-            self.cancel()
-            self._at, self._timer = at, self._clock.call_at(at, self._ring)
-
-    def cancel(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = None
-
-    async def wait(self) -> None:
-        await self._rung.wait()
-        self._rung.clear()
-
-    def _ring(self) -> None:
-        self._timer = None
-        self._rung.set()
 
 
 _NOTHING: Knowledge[Any] = Knowledge()
