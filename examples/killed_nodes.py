@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import random
 import signal
 import sys
@@ -174,6 +175,7 @@ def cluster_node(name: str, secret: Path, *seeds: str) -> tuple[Node, TcpTranspo
 
 async def serve(options: argparse.Namespace) -> None:
     """Be a node until somebody says that it is enough."""
+    logging.getLogger("perdure").setLevel(logging.CRITICAL)  # that actors are superseded is to be seen here
     over = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, over.set)
     node, _ = cluster_node(options.node, options.secret, options.address)
