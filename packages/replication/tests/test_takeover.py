@@ -17,9 +17,9 @@ import pytest
 from perdure import ActorSystem, PersistentActor
 from perdure.security import EncryptedKey
 from perdure_replication import HotStandby, Node, open_ports
+from perdure_testkit.redis import RedisServer
 
 from .owner import ACCOUNTS, KEYS, SOON, Account, Deposit, Deposits, Said
-from .redis.conftest import Server
 
 OWNER = Path(__file__).with_name("owner.py")
 SECRET = bytes(range(32))
@@ -75,7 +75,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         return
     if importlib.util.find_spec("perdure_redis") is None:
         pytest.skip("perdure-redis is not installed")
-    server = Server(tmp_path, "--appendonly", "yes", "--appendfsync", "always").start()
+    server = RedisServer(tmp_path, "--appendonly", "yes", "--appendfsync", "always").start()
     yield server.url
     server.kill()
 

@@ -13,8 +13,9 @@ import pytest
 
 from perdure import ActorSystem
 from perdure_replication.ray import RayHosts
+from perdure_testkit.redis import RedisServer
 
-from ..redis.conftest import Server, until  # noqa: TID252 - servers are started in one way
+from ..redis.conftest import until  # noqa: TID252 - there is one way to wait
 from .bank import KEYS, STORE
 
 __all__ = ["until"]
@@ -26,7 +27,7 @@ LEAN = {"object_store_memory": 80 * 2**20, "include_log_monitor": False, "no_mon
 @pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Return the URL of a server that keeps what it has acknowledged."""
-    server = Server(tmp_path_factory.mktemp("store"), "--appendonly", "yes", "--appendfsync", "always").start()
+    server = RedisServer(tmp_path_factory.mktemp("store"), "--appendonly", "yes", "--appendfsync", "always").start()
     yield f"{server.url}/0"
     server.kill()
 
