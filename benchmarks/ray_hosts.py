@@ -45,7 +45,7 @@ async def tables(run: Run) -> AsyncIterator[Table]:
         return
     with server(run.file("ray")) as port, _cluster() as ray:
         url = f"redis://127.0.0.1:{port}/0"
-        async with RayHosts(url) as hosts, ActorSystem(store=f"{url}?namespace=here") as here:
+        async with RayHosts(url) as hosts, ActorSystem(store=f"{url}?namespace=here", owner="here") as here:
             bare = ray.remote(max_restarts=-1)(Bare).remote()
             yield await _asks(run, bare, hosts, here)
             yield await _many(run, bare, hosts)

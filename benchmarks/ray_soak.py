@@ -24,7 +24,7 @@ from benchmarks.account import Account, Deposit, Deposited
 from benchmarks.redis_server import server
 from benchmarks.report import Table
 from perdure import ActorSystem
-from perdure.errors import AskTimeout, OutcomeUnknown
+from perdure.errors import AskTimeout, OutcomeUnknown, Superseded
 from perdure_replication.errors import HostUnavailable
 from perdure_replication.ray import RayHosts
 from perdure_testkit.redis import server_binary
@@ -39,7 +39,7 @@ class Fate(NamedTuple):
 
     acknowledged: set[int]
     unknown: set[int]
-    unsent: set[int]
+    refused: set[int]
     waits: list[float]
 
 
@@ -100,8 +100,8 @@ class Soak:
                 fate.acknowledged.add(amount)
             except (AskTimeout, OutcomeUnknown):
                 fate.unknown.add(amount)
-            except HostUnavailable:
-                fate.unsent.add(amount)
+            except (HostUnavailable, Superseded):
+                fate.refused.add(amount)
             fate.waits.append(perf_counter() - began)
 
     async def _kill(self) -> None:
@@ -126,7 +126,7 @@ async def wrong(system: ActorSystem, fates: dict[str, Fate]) -> list[str]:
         stored = Counter([each.event.amount async for each in events if isinstance(each.event, Deposited)])
         found += [f"{account}: {amount} was acknowledged and is missing" for amount in fate.acknowledged - {*stored}]
         found += [f"{account}: {amount} is there {times} times" for amount, times in stored.items() if times > 1]
-        found += [f"{account}: {amount} was not sent and is there" for amount in fate.unsent & {*stored}]
+        found += [f"{account}: {amount} was refused and is there" for amount in fate.refused & {*stored}]
     return found
 
 
@@ -143,7 +143,7 @@ async def soak(url: str, machines: Machines, options: argparse.Namespace) -> lis
         max(waits),
         len(faults),
     )
-    columns = ("acknowledged", "unknown", "not sent", "kill -9", "ray.kill", "nodes", "longest wait s", "wrong")
+    columns = ("acknowledged", "unknown", "refused", "kill -9", "ray.kill", "nodes", "longest wait s", "wrong")
     print(
         Table(
             f"Ray: {options.seconds:g} seconds of losses, {options.accounts} accounts, {_HOSTS} hosts", columns, [row]

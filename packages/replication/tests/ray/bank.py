@@ -11,8 +11,7 @@ from typing import Any
 import msgspec
 
 from perdure import ActorSystem, Event, Keyring, Message, PersistentActor, Rejected
-from perdure.actors import ByError, Context, Resume
-from perdure.errors import ConflictError
+from perdure.actors import Context
 from perdure_replication.ray import RayHosts
 
 STORE = "PERDURE_TEST_STORE"  # the variables in which workers find what is not sent to them
@@ -79,10 +78,9 @@ class Deposited(Event):
 
 
 class Account(PersistentActor[int, Deposited]):
-    """Its state is its balance. After a conflict it reads its log again, without a pause."""
+    """Its state is its balance."""
 
     initial_state = 0
-    supervision = ByError({ConflictError: Resume()})
 
     async def handle(self, message: Any, context: Context) -> Any:
         match message:
@@ -115,8 +113,8 @@ class Account(PersistentActor[int, Deposited]):
 
 
 @asynccontextmanager
-async def sealed_system() -> AsyncIterator[ActorSystem]:
+async def sealed_system(owner: str) -> AsyncIterator[ActorSystem]:
     """Open a system whose store and keys are in the worker's environment; idle actors are put away at once."""
     sealing = Keyring.from_environment(KEYS)
-    async with ActorSystem(store=os.environ[STORE], sealing=sealing, passivate_after=0.01) as system:
+    async with ActorSystem(store=os.environ[STORE], owner=owner, sealing=sealing, passivate_after=0.01) as system:
         yield system

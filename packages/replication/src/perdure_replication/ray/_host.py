@@ -1,9 +1,9 @@
 """A host: what runs in the process of a Ray actor, an `ActorSystem` on a store that every node reaches.
 
-The invariant is the log's: an event is stored only after the one that its writer saw last. So a host that was given up,
-cut off or paused, and still believes that it has an actor, is refused when it writes (`ConflictError`), and reads the
-log again. Ray keeps one live process a host, as well as it can know: that makes conflicts rare, and the store makes
-them harmless. Leases were rejected: they would add a wait to each restart, and no safety to the log.
+The invariant is the store's: the last host that has claimed an actor is the only one that writes to its log. Each
+process of a host is an owner of its own. So one that was given up, cut off or paused, and still believes that it has an
+actor, is refused when it writes (`Superseded`), and has that actor no more. Ray keeps one live process a host, as well
+as it can know: that makes this rare, and the store makes it harmless. Leases were rejected: they make restarts wait.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from perdure_replication.ray._library import library
 from perdure_replication.ray._names import named
 from perdure_replication.ray._wire import Done, Failed, Request, encode, error_of, failed, read_request
 
-Opener: TypeAlias = Callable[[], AbstractAsyncContextManager[ActorSystem]]
+Opener: TypeAlias = Callable[[str], AbstractAsyncContextManager[ActorSystem]]
+"""Returns a system, for the name of the owner that the host is."""
 
 _log = logging.getLogger("perdure.ray")
 _NOTHING = msgspec.Raw(msgspec.msgpack.encode(None))
@@ -39,11 +40,11 @@ class Plan(msgspec.Struct, frozen=True, array_like=True):
     store: str = ""
     opener: str = ""
 
-    def open(self) -> AbstractAsyncContextManager[ActorSystem]:
+    def open(self, owner: str) -> AbstractAsyncContextManager[ActorSystem]:
         if self.opener:
-            opened: AbstractAsyncContextManager[ActorSystem] = named(self.opener)()
+            opened: AbstractAsyncContextManager[ActorSystem] = named(self.opener)(owner)
             return opened
-        return ActorSystem(store=self.store)
+        return ActorSystem(store=self.store, owner=owner)
 
 
 class HostInfo(msgspec.Struct, frozen=True, array_like=True):
@@ -83,9 +84,8 @@ class Host:
 
     async def describe(self) -> bytes:
         """Answer with a `HostInfo`."""
-        node = library().get_runtime_context().get_node_id()
         live = 0 if self._system is None else self._system.live
-        return encode(HostInfo(self._number, self._plan.count, node, os.getpid(), live))
+        return encode(HostInfo(self._number, self._plan.count, _node(), os.getpid(), live))
 
     async def ask(self, frame: bytes) -> bytes:
         """Have a message handled, and answer with its reply."""
@@ -146,11 +146,12 @@ class Host:
 
     async def _serve(self, opening: asyncio.Future[ActorSystem]) -> None:
         try:
-            async with self._plan.open() as system:
+            async with self._plan.open(f"{self._name}, process {os.getpid()} on {_node()}") as system:
                 system.resources.setdefault("hosts", self._hosts())
                 self._system = system
                 opening.set_result(system)
-                await system.until_shutdown()
+                if not self._is_over:  # it may have been told to close while it opened
+                    await system.until_shutdown()
         except Exception as error:
             if opening.done():
                 _log.error("the system of %s ended; the next message opens another", self._name, exc_info=error)
@@ -167,6 +168,11 @@ class Host:
     @property
     def _name(self) -> str:
         return host_name(self._plan.name, self._number)
+
+
+def _node() -> str:
+    node: str = library().get_runtime_context().get_node_id()
+    return node
 
 
 def host_name(name: str, number: int) -> str:

@@ -31,8 +31,9 @@ class RayHosts:
     """Some Ray actors that host durable actors, from `async with` to its end.
 
     `store` is the URL of a store that all nodes of the cluster reach, or a function of a module, which every host calls
-    to open its system: an `ActorSystem` with whatever it needs, such as a keyring, or an async context manager of one.
-    The URL is kept by Ray; what the function finds, in files or in the environment, never leaves the host's process.
+    with the name of the owner that it is. It returns an `ActorSystem` with that owner and whatever else it needs, such
+    as a keyring, or an async context manager of one. The URL is kept by Ray; what the function finds, in files or in
+    the environment, never leaves the host's process.
 
     `count` hosts share the actors by a hash of their type and key. Their names, in Ray's `namespace`, are `name-0` and
     so on. Ray restarts a host that dies, at another node if need be, and its actors come back as their logs say. Hosts
