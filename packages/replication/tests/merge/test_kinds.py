@@ -204,6 +204,24 @@ def test_a_key_that_is_removed_and_changed_stays_with_what_the_changer_gave() ->
     assert together(a, b) == {"apple": 6}
 
 
+@pytest.mark.parametrize(
+    ("state", "inside"),
+    [(Likes, lambda likes: likes), (Members, lambda members: members.at("x")), (Orders, lambda order: order.tags)],
+)
+def test_the_next_change_sees_what_others_have_changed_since_the_last(state: Any, inside: Callable[[Any], Any]) -> None:
+    """At whatever depth, though a writer does not begin anew for each change."""
+    a, b = two(state, lambda value: inside(value).update(range(10)))
+    b.write(lambda value: [inside(value).remove(1), inside(value).add(10), inside(value).add(2)])
+    given: list[set[int]] = []
+
+    a.hear(b)
+    a.write(lambda value: [given.append(set(inside(value))), inside(value).add(1)])
+
+    assert given == [{0, *range(2, 11)}]
+    assert together(a, b) == b.value
+    assert set(inside(a.value)) == set(range(11))
+
+
 def test_a_key_that_is_removed_and_not_changed_is_gone() -> None:
     a, b = two(Titles, lambda titles: titles.at("x").at("y").set("z"))
 

@@ -79,6 +79,20 @@ def test_a_write_sees_itself(state: type[MergedState[Any]], steps: Any) -> None:
     assert inside == [shown(group[0].value)]
 
 
+@many
+@given(state=states, steps=steps)
+def test_a_write_is_given_what_is_known(state: type[MergedState[Any]], steps: Any) -> None:
+    """Also where its writer has written before, and heard of others since."""
+    group = writers(state)
+    play(group, steps)
+    given: list[str] = []
+
+    for writer in group:
+        writer.write(lambda value: given.append(shown(value)))
+
+    assert given == [shown(writer.value) for writer in group]
+
+
 def shown(value: Any) -> str:
     """Return a value as text, whatever the order of its elements."""
     return "".join(sorted(repr(value)))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from perdure_replication import Node, Settings, SyncUrgency
-from perdure_replication.errors import MergedClosed, UnknownState
+from perdure_replication.errors import MergedClosed, MutationUnstored, UnknownState
 from perdure_replication.merge import MergedReplica, MergedState, MergeMetrics, merged
 from perdure_replication.testing import FailingPersistence, InMemoryPersistence, TestClock, TestRuntime
 
@@ -276,6 +276,25 @@ class TestUpdate:
                 await cluster.do("a", lambda likes: [likes.add(1), likes.remove(2)])
 
             assert cluster.values() == [set(), set()]
+
+    async def test_that_is_not_stored_has_not_been(self) -> None:
+        """The next one does not see it, and leaves no gap."""
+        failing = FailingPersistence()
+        failing.heal()
+        async with Cluster(Likes) as cluster:
+            node = await cluster.start("a", persistence=failing)
+            cluster.merged["a"] = likes = await merged(node, Likes).__aenter__()
+            await likes.update(lambda value: value.add(1))
+            failing.fail(OSError("full"))
+            with pytest.raises(MutationUnstored):
+                await likes.update(lambda value: value.add(2))
+            failing.heal()
+            given: list[set[int]] = []
+
+            await likes.update(lambda value: [given.append(set(value)), value.add(3)])
+
+            assert (given, likes.value) == ([{1}], {1, 3})
+            assert node.replica(Likes).state.size() == 2
 
     async def test_a_hundred_at_once_are_a_hundred(self) -> None:
         """On two nodes, with stores."""

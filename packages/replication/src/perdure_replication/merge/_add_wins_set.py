@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any, Generic, TypeVar
 
@@ -24,8 +24,19 @@ class AddWinsSet(Mergeable, AbstractSet[T], Generic[T]):
     def __init__(self, place: Place, *arguments: Any) -> None:
         super().__init__(place)
         self._dots: dict[T, list[Dot]] = {}
-        for dot, element in place.facts.items():
+        self._index(place.facts)
+
+    def _index(self, facts: Mapping[Dot, T]) -> None:
+        for dot, element in facts.items():
             self._dots.setdefault(element, []).append(dot)
+
+    def absorb(self, gone: Mapping[Dot, T], new: Mapping[Dot, T]) -> None:
+        super().absorb(gone, new)
+        for dot, element in gone.items():
+            self._dots[element].remove(dot)
+            if not self._dots[element]:
+                del self._dots[element]
+        self._index(new)
 
     @classmethod
     def fact_type(cls, *arguments: Any) -> Any:

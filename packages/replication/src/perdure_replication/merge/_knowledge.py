@@ -78,6 +78,14 @@ class Knowledge(msgspec.Struct, Generic[F], frozen=True):
                 facts[writer] = found
         return Knowledge(facts, seen)
 
+    def size(self) -> int:
+        """Return how many dots were seen."""
+        return sum(map(_ranges.size, self.seen.values()))
+
+    def dots(self) -> Iterator[Dot]:
+        """Yield the dots that were seen."""
+        return ((writer, number) for writer, ranges in self.seen.items() for number in _ranges.numbers(ranges))
+
     def flat(self) -> dict[Dot, F]:
         """Return the facts by their dots."""
         return {(writer, number): fact for writer, facts in self.facts.items() for number, fact in facts.items()}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, TypeVar, get_args, get_origin
 
 from perdure_replication._immutable import is_immutable
 from perdure_replication.merge._clock import Stamp
+from perdure_replication.merge._knowledge import Dot
 from perdure_replication.merge._place import Place
 
 
@@ -34,6 +36,12 @@ class Mergeable:
     def clear(self) -> None:
         """Remove all that is in it, as far as it is known here."""
         self._place.clear()
+
+    def absorb(self, gone: Mapping[Dot, Any], new: Mapping[Dot, Any]) -> None:
+        """Follow what others have changed at its place."""
+        for dot in gone:
+            del self._place.facts[dot]
+        self._place.facts.update(new)
 
 
 def fact_type(kind: Any) -> Any:

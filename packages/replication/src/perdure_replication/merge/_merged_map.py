@@ -31,6 +31,12 @@ class MergedMap(Mergeable, Mapping[K, V], Generic[K, V]):
         for dot, (name, fact) in place.facts.items():
             self._parts.setdefault(name, {})[dot] = fact
 
+    def absorb(self, gone: Mapping[Dot, Any], new: Mapping[Dot, Any]) -> None:
+        super().absorb(gone, new)
+        for name in {fact[0] for facts in (gone, new) for fact in facts.values()}:
+            inner = [{dot: fact for dot, (key, fact) in facts.items() if key == name} for facts in (gone, new)]
+            cast("Mergeable", self.at(name)).absorb(*inner)
+
     @classmethod
     def fact_type(cls, *arguments: Any) -> Any:
         keys: Any = key_type(arguments[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple, Union, get_type_hints
 
 import msgspec
@@ -50,6 +51,11 @@ class MergedRecord(Mergeable):
             cls._known = {name: _Field(kind, _tagged(name, kind)) for name, kind in _kinds(cls).items()}
         return cls._known
 
+    def absorb(self, gone: Mapping[Dot, Any], new: Mapping[Dot, Any]) -> None:
+        super().absorb(gone, new)
+        for name in self._fields():
+            getattr(self, name).absorb(_of_field(name, gone), _of_field(name, new))
+
     def clear(self) -> None:
         for name in self._fields():
             getattr(self, name).clear()
@@ -67,6 +73,10 @@ class MergedRecord(Mergeable):
     def __repr__(self) -> str:
         shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in self._fields())
         return f"{type(self).__name__}({shown})"
+
+
+def _of_field(name: str, facts: Mapping[Dot, Any]) -> dict[Dot, Any]:
+    return {dot: fact.fact for dot, fact in facts.items() if fact.__class__.__name__ == name}
 
 
 def _kinds(record: type[MergedRecord]) -> dict[str, Any]:

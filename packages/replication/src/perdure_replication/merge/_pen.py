@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from perdure_replication.errors import MutationRefused
 from perdure_replication.merge._clock import HybridClock
 from perdure_replication.merge._knowledge import Knowledge
+from perdure_replication.merge._mergeable import Mergeable
 from perdure_replication.merge._place import Draft
 from perdure_replication.merge._state import MergedState
 
@@ -17,8 +18,8 @@ T = TypeVar("T")
 class Pen(Generic[T]):
     """Changes values of one state, under a number that no other life of any node writes with.
 
-    It keeps its draft for the next change, as long as nothing comes between that others have written: to make one takes
-    as long as the value is large.
+    It keeps its draft for the next change, and puts into it what others have written since: to make a new one takes as
+    long as the value is large.
     """
 
     def __init__(self, state: MergedState[T], writer: int, clock: HybridClock) -> None:
@@ -47,8 +48,10 @@ class Pen(Generic[T]):
         return after, fragment
 
     def _drafted(self, known: Knowledge[T]) -> tuple[Draft, T]:
-        if self._kept is not None and self._kept[0] is known:
-            return self._kept[1:]
+        if self._kept is not None:
+            base, draft, value = self._kept
+            if base is known or _catches_up(base, known, draft, cast("Mergeable", value)):
+                return draft, value
         draft = Draft(known, self._writer, self._clock)
         return draft, self._state.at(draft)
 
@@ -59,3 +62,13 @@ class Pen(Generic[T]):
             return state.decode_delta(state.encode_delta(made, state.version), state.version)
         except Exception as error:
             raise MutationRefused(state.name, f"what was written cannot be replicated: {error}") from error
+
+
+def _catches_up(base: Knowledge[Any], known: Knowledge[Any], draft: Draft, value: Mergeable) -> bool:
+    """Put into a draft what is known beyond its base, unless a new draft is as quick, or the base was never stored."""
+    news = known.beyond(base)
+    if base.beyond(known) or news.size() > len(draft.facts):
+        return False
+    gone = {dot: draft.facts[dot] for dot in news.dots() if dot in draft.facts}
+    value.absorb(gone, news.flat())
+    return True
