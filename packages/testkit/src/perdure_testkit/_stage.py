@@ -251,7 +251,7 @@ class Stage(Generic[S, E]):
         """Return the state that a new actor recovers, past all faults, and its sequence number."""
         actor = self._create()
         actor._entity = Entity(self.identity, self._definition, self._past_faults, self._custody)
-        await actor._recover(self._past_faults)
+        await actor._recover()
         return actor.state, actor.sequence_number
 
     def _create(self) -> PersistentActor[S, E]:
