@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from perdure_replication.testing import MembershipContract, TransportContract
+from perdure_testkit.failing import failed_rules
 
 BROKEN = {
     "TestDoubling": "test_frames_come_in_order_and_once test_many_may_send_at_once",
@@ -36,16 +33,9 @@ BROKEN = {
 
 
 @pytest.fixture(scope="module")
-def failed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
+def failed() -> dict[str, set[str]]:
     """Run the contracts on what is broken; return by class the rules that failed."""
-    here, found = Path(__file__).parent, tmp_path_factory.mktemp("broken") / "failed.json"
-    arguments = ("-q", "-p", "failed_rules", "-p", "no:cacheprovider", "--tb=no", "broken_ports.py")
-    environment = {**os.environ, "PERDURE_FAILED": str(found), "PYTHONPATH": os.pathsep.join([str(here), *sys.path])}
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", *arguments], cwd=here, env=environment, capture_output=True, check=False
-    )
-    assert found.exists(), (done.stdout + done.stderr).decode()
-    return {contract: set(rules) for contract, rules in json.loads(found.read_text()).items()}
+    return failed_rules(Path(__file__).with_name("broken_ports.py"))
 
 
 @pytest.mark.parametrize("contract", BROKEN)

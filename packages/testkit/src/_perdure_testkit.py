@@ -1,7 +1,7 @@
 """The pytest plug-in: the options of the ready-made suites, and the summary of what was proved.
 
 It stands beside the package, so that a run of pytest that has nothing to do with perdure imports nothing of it. Its
-options exist only where a module of `perdure_testkit` is run by name, so they are in nobody's way.
+options exist only where one of the suites is run by name, so they are in nobody's way.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ import pytest
 if TYPE_CHECKING:
     from perdure_testkit._summary import Proof
 
+_SUITES = ("perdure_testkit.conformance", "perdure_testkit.performance")
 _PLACES = ("{tmp}", "{unique}")
 _proofs = pytest.StashKey["dict[str, Proof]"]()
 
 
 def pytest_load_initial_conftests(parser: pytest.Parser, args: Sequence[str]) -> None:
-    if not any(arg.startswith("perdure_testkit.") for arg in args):
+    if not any(arg.startswith(_SUITES) for arg in args):
         return
     group = parser.getgroup("perdure", "a backend of perdure")
     group.addoption(

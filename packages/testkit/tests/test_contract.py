@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import inspect
-import json
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias
@@ -19,6 +15,7 @@ from perdure.errors import EntryNotFound
 from perdure.memory import MemoryBackend
 from perdure_testkit import BackendContract
 from perdure_testkit._contract._claims import claims_of, rules_of
+from perdure_testkit.failing import failed_rules
 
 Rule: TypeAlias = Callable[[Backend], Awaitable[None]]
 
@@ -143,16 +140,9 @@ SLOW = "not the_model and not many and not of_any_size or TestNormalising or Tes
 
 
 @pytest.fixture(scope="module")
-def failed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
+def failed() -> dict[str, set[str]]:
     """Run the contract on each broken backend; return by class the rules that failed."""
-    here, found = Path(__file__).parent, tmp_path_factory.mktemp("broken") / "failed.json"
-    arguments = ("-q", "-p", "failing", "-p", "no:cacheprovider", "--tb=no", "-k", SLOW, "broken.py")
-    environment = {**os.environ, "PERDURE_FAILED": str(found), "PYTHONPATH": os.pathsep.join([str(here), *sys.path])}
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", *arguments], cwd=here, env=environment, capture_output=True, check=False
-    )
-    assert found.exists(), (done.stdout + done.stderr).decode()
-    return {contract: set(rules) for contract, rules in json.loads(found.read_text()).items()}
+    return failed_rules(Path(__file__).with_name("broken.py"), "-k", SLOW)
 
 
 @pytest.mark.parametrize("contract", BROKEN)

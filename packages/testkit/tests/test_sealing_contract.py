@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from perdure_testkit import SealingContract
 from perdure_testkit._contract._claims import rules_of
+from perdure_testkit.failing import failed_rules
 
 BROKEN = {
     "TestPlain": "test_nothing_that_is_sealed_shows",
@@ -26,16 +23,9 @@ BROKEN = {
 
 
 @pytest.fixture(scope="module")
-def failed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
+def failed() -> dict[str, set[str]]:
     """Run the contract on each broken sealing; return by class the rules that failed."""
-    here, found = Path(__file__).parent, tmp_path_factory.mktemp("broken") / "failed.json"
-    arguments = ("-q", "-p", "failing", "-p", "no:cacheprovider", "--tb=no", "broken_sealing.py")
-    environment = {**os.environ, "PERDURE_FAILED": str(found), "PYTHONPATH": os.pathsep.join([str(here), *sys.path])}
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", *arguments], cwd=here, env=environment, capture_output=True, check=False
-    )
-    assert found.exists(), (done.stdout + done.stderr).decode()
-    return {contract: set(rules) for contract, rules in json.loads(found.read_text()).items()}
+    return failed_rules(Path(__file__).with_name("broken_sealing.py"))
 
 
 @pytest.mark.parametrize("contract", BROKEN)

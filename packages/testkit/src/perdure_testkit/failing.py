@@ -1,0 +1,58 @@
+"""Which rules of a contract fail, for tests that hold it to what is broken: a plug-in of pytest, and its run."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import hypothesis
+import pytest
+
+__all__ = ["failed_rules"]
+
+_FOUND = "PERDURE_FAILED"
+"""Names the file to which the plug-in writes."""
+_failed: dict[str, set[str]] = defaultdict(set)
+
+
+def failed_rules(broken: Path, *arguments: str) -> dict[str, set[str]]:
+    """Run a file of contracts on what is broken; return by class the rules that failed.
+
+    It is run by itself, in a process of its own, with these `arguments` of pytest; a class without a failure is not in
+    the answer. Where nothing could be run, the assertion error has what pytest said.
+    """
+    with TemporaryDirectory() as folder:
+        found = Path(folder, "failed.json")
+        path = os.pathsep.join([str(broken.parent), *sys.path])
+        options = ("-q", "-p", __name__, "-p", "no:cacheprovider", "--tb=no", *arguments)
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", *options, broken.name],
+            cwd=broken.parent,
+            env={**os.environ, _FOUND: str(found), "PYTHONPATH": path},
+            capture_output=True,
+            check=False,
+        )
+        assert found.exists(), (done.stdout + done.stderr).decode()
+        return {contract: set(rules) for contract, rules in json.loads(found.read_text()).items()}
+
+
+def pytest_configure() -> None:
+    """Let hypothesis look for no shorter history: one is enough to fail by."""
+    hypothesis.settings.register_profile("found", phases=[hypothesis.Phase.generate], print_blob=False)
+    hypothesis.settings.load_profile("found")
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.failed:
+        _, contract, rule = report.nodeid.split("::")
+        _failed[contract].add(rule.partition("[")[0])
+
+
+def pytest_sessionfinish() -> None:
+    failed = {contract: sorted(rules) for contract, rules in _failed.items()}
+    Path(os.environ[_FOUND]).write_text(json.dumps(failed))
