@@ -67,7 +67,7 @@ class TransportContract:
         """A frame of the greatest size is received whole, and so is what follows it."""
         async with party(self.patience) as given:
             a, b = await given.start("a", new_transport()), await given.start("b", new_transport())
-            frame = os.urandom(min(self.largest, a.transport.max_frame_bytes))
+            frame = b"<" + os.urandom(min(self.largest, a.transport.max_frame_bytes) - 2) + b">"
 
             await a.transport.send("b", frame)
             await a.transport.send("b", b"next")
