@@ -294,13 +294,13 @@ class Trial:
     async def _work(self, runtime: ActorRuntime) -> dict[str, list[str]]:
         for name in self._names:
             await self._start(name)
-        await self._all_there()
+        await self._all_there(runtime)
         deadline = time.monotonic() + self._options.seconds
         async with asyncio.TaskGroup() as group:
             for _ in range(self._options.clients):
                 group.create_task(self._client(runtime, deadline))
             group.create_task(self._killer(deadline))
-        await self._all_there()
+        await self._all_there(runtime)
         for account in self._accounts:
             await self._pay(runtime, account)
         return await self._held(runtime)
@@ -348,16 +348,21 @@ class Trial:
     async def _held(self, runtime: ActorRuntime) -> dict[str, list[str]]:
         """Return which accounts each node has in memory, once each has let go of what is not its own."""
         deadline = time.monotonic() + PATIENCE
-        while True:
-            asks = [runtime.remote(name, "desk-0").ask("held") for name in self._names]
-            held = dict(zip(self._names, await asyncio.gather(*asks), strict=True))
-            if not list(misplaced(held)) or time.monotonic() > deadline:
-                return held
+        held = await self._all_there(runtime)
+        while list(misplaced(held)) and time.monotonic() < deadline:
             await asyncio.sleep(0.1)
+            held = await self._all_there(runtime)
+        return held
 
-    async def _all_there(self) -> None:
+    async def _all_there(self, runtime: ActorRuntime) -> dict[str, list[str]]:
+        """Wait until all nodes answer, for one that was killed is a member until that is found out."""
         async with asyncio.timeout(PATIENCE):
-            while self._owners.names != set(self._names):  # noqa: ASYNC110 - the membership says when, one by one
+            while True:
+                with suppress(PerdureError):
+                    desks = [runtime.remote(name, "desk-0") for name in self._names]
+                    answers = [await desk.ask("held", timeout=ASK_TIMEOUT) for desk in desks]
+                    if self._owners.names == set(self._names):
+                        return dict(zip(self._names, answers, strict=True))
                 await asyncio.sleep(0.02)
 
     async def _start(self, name: str) -> None:
