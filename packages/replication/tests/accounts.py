@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import msgspec
 
 from perdure import ActorSystem, Event, Message, PersistentActor
+from perdure_replication import Replicas, View
 from perdure_replication.testing import TestRuntime
+
+V = TypeVar("V")
 
 
 class Deposit(Message[int]):
@@ -89,3 +93,9 @@ async def until(runtime: TestRuntime, holds: Callable[[], bool]) -> None:
             return
         await runtime.settle()
     assert holds()
+
+
+async def reached(views: Replicas[V], key: str, number: int = 1) -> View[V]:
+    """Return a view when it has so many events, and fail when it never has: the nodes' time stands still."""
+    async with asyncio.timeout(20):
+        return await views.wait(key, number)

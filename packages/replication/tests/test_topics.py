@@ -30,6 +30,7 @@ from perdure_replication.topics import (
     encode_word,
     interest,
 )
+from perdure_replication.topics._interest import first_of
 from perdure_replication.topics._publisher import MAX_READERS
 
 KEYS = [f"{region}/{number}" for region in ("eu", "us") for number in range(6)]
@@ -218,6 +219,21 @@ def test_an_owner_that_is_silent_is_asked_less_and_less() -> None:
     assert follower.failures == len(asked) - 1
 
 
+def test_what_comes_while_a_page_is_read_is_read_too() -> None:
+    """It would wait in the source else, until something else comes."""
+    publisher = Publisher(1)
+    fetch = Fetch("numbers", "owner", 1, 5000, None, EVERYTHING)
+    nothing = Page([], b"here", at_tip=True)
+    read = publisher.fetched("a", fetch, 0.0)
+
+    woken = publisher.woken()
+    again = publisher.paged("a", fetch, nothing, 0.0)
+    parked = publisher.paged("a", fetch, nothing, 0.0)
+
+    assert (read, woken, again, parked) == (Read("a", fetch, None), [], Read("a", fetch, b"here"), None)
+    assert publisher.woken() == [Read("a", fetch, b"here")]
+
+
 def test_readers_beyond_the_limit_are_not_heard() -> None:
     publisher = Publisher(1)
     fetch = Fetch("numbers", "owner", 1, 0, None, EVERYTHING)
@@ -239,6 +255,15 @@ def test_what_is_wanted_is_within_or_beyond_what_was(new: Interest, old: Interes
 
     assert new.covers(key) == (within.covers(key) or beyond.covers(key))
     assert not within.covers(key) or old.covers(key)
+
+
+def test_an_interest_is_no_greater_than_a_letter() -> None:
+    keys = [f"{number:01000}" for number in range(2000)]
+
+    assert len(first_of(keys).keys) == 100
+    assert first_of(["x", "y"]) == interest(["x", "y"])
+    with pytest.raises(ValueError, match="an interest has up to 100,000 characters"):
+        interest(keys[:101])
 
 
 @given(st.binary(max_size=40))

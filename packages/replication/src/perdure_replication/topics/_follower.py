@@ -19,7 +19,7 @@ from typing import Literal, Protocol, TypeAlias
 
 import msgspec
 
-from perdure_replication.topics._interest import MAX_KEYS, NOTHING, Interest
+from perdure_replication.topics._interest import NOTHING, Interest, first_of
 from perdure_replication.topics._words import MAX_WAIT, Answer, Fetch, Record
 
 MAX_UNREADABLE = 10_000
@@ -196,7 +196,7 @@ class Follower:
     def _mend(self) -> None:
         """Fill the keys that have gaps."""
         if self._fill is None and self._gaps:
-            self._fill = Fill(Interest(tuple(sorted(self._gaps)[:MAX_KEYS])))
+            self._fill = Fill(first_of(sorted(self._gaps)))
 
     def _again(self, now: float) -> None:
         """Fetch at once, and take no answer to what was fetched."""

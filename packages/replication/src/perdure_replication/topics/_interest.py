@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Annotated, TypeAlias
 
 import msgspec
@@ -76,6 +76,17 @@ def interest(keys: Iterable[str] = (), prefixes: Iterable[str] = ()) -> Interest
     except msgspec.ValidationError as error:
         most = f"up to {MAX_KEYS:,} keys and {MAX_PREFIXES} prefixes, of up to {MAX_KEY} characters"
         raise ValueError(f"an interest names {most}: {error}") from error
+
+
+def first_of(keys: Sequence[str]) -> Interest:
+    """Return as many of some ascending keys as an interest may name."""
+    count = characters = 0
+    for key in keys[:MAX_KEYS]:
+        characters += len(key)
+        if characters > MAX_CHARACTERS:
+            break
+        count += 1
+    return Interest(tuple(keys[:count]))
 
 
 def check_key(key: str) -> str:
