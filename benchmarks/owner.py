@@ -16,20 +16,35 @@ from typing import Any
 
 import msgspec
 
-from benchmarks.account import Account, Deposit
-from perdure import ActorSystem, Full, never
+from benchmarks.account import Account, Deposit, Deposited
+from perdure import ActorSystem, Context, Full, Message, never
 from perdure.security import EncryptedKey
 from perdure_replication import Keyed, KeyedState, Node, replicate
 from perdure_replication.tcp import TcpMembership, TcpTransport
 
 _PATIENCE = 120.0
 _TICK = 0.001
+_FILLED = 100
+"""Events that are stored at once, where only their number matters."""
+
+
+class Fill(Message[int]):
+    """Ask for many durable events at once; the reply is the sequence number."""
+
+    events: int
 
 
 class Unsaved(Account):
     """An account without snapshots, so that a recovery without a view reads all events."""
 
     strategy = Full(snapshot=never)
+
+    async def handle(self, message: Any, context: Context) -> int:
+        match message:
+            case Fill(events):
+                await self.persist(*[Deposited(1)] * events)
+                return self.sequence_number
+        return await super().handle(message, context)
 
 
 class Marks(KeyedState[int]):
@@ -182,11 +197,11 @@ class Work:
         """Give so many new accounts so many events; return the last of each."""
         life = monotonic_ns()
         keys = [f"fill-{life}-{number}" for number in range(actors)]
-        made: list[Made] = []
-        for _ in range(events):
-            made = []
-            await asyncio.gather(*(self._deposit(key, made) for key in keys))
-        return made
+        number = 0
+        for begin in range(0, events, _FILLED):
+            some = Fill(min(_FILLED, events - begin))
+            [number, *_] = await asyncio.gather(*(self._system.ref(Unsaved, key).ask(some) for key in keys))
+        return [Made(key, number, monotonic_ns()) for key in keys]
 
     async def _deposit(self, key: str, made: list[Made]) -> None:
         number = await self._system.ref(Unsaved, key).ask(Deposit(1))  # the balance, which is the number of deposits

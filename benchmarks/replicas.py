@@ -78,7 +78,7 @@ async def _row(other: Owner, here: Standby, what: str, rate: int, seconds: float
 
 async def _taken_over(run: Run, title: str, store: str, url: str) -> Table:
     rows: list[tuple[Cell, ...]] = []
-    for events in run.pick((100, 1_000), (10,)):
+    for events in run.pick((100, 2_000), (10,)):
         for is_warm in (True, False):
             times = [await _killed(store, url, events, is_warm) for _ in range(run.pick(3, 1))]
             first, last = (median(each) * 1000 for each in zip(*times, strict=True))
