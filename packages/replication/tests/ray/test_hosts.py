@@ -278,7 +278,7 @@ class TestTwoWriters:
 
         await deposit(hosts, "first", range(1))
         ends = await asyncio.gather(
-            deposit(hosts, "first", count(1)), deposit(others, "last", range(30)), return_exceptions=True
+            deposit(hosts, "first", range(1, 2_000)), deposit(others, "last", range(30)), return_exceptions=True
         )
 
         assert [type(end) for end in ends] == [Superseded, type(None)]
