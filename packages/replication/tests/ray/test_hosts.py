@@ -179,11 +179,12 @@ class TestErrors:
 
 class TestHosts:
     async def test_are_found_by_their_name(self, hosts: RayHosts, key: str) -> None:
-        """Their refs are equal to those of whoever started them."""
-        found = await RayHosts.find()
+        """Their refs are equal to those of whoever started them; to leave them does not end them."""
+        async with await RayHosts.find() as found:
+            assert found.ref(Account, key) == hosts.ref(Account, key)
+            assert await found.ref(Account, key).ask(Deposit(5)) == 5
 
-        assert found.ref(Account, key) == hosts.ref(Account, key)
-        assert await found.ref(Account, key).ask(Deposit(5)) == 5
+        assert await hosts.ref(Account, key).ask(Deposit(5)) == 10
 
     async def test_have_a_name_of_their_own(self, hosts: RayHosts, url: str, key: str) -> None:
         """Those that run are left alone."""

@@ -92,6 +92,8 @@ class RayHosts:
         return cls.of(name, namespace, first.count, ask_timeout)
 
     async def __aenter__(self) -> RayHosts:
+        if not (self._plan.store or self._plan.opener):
+            return self  # they were found, and are somebody's
         try:
             for number in range(self._plan.count):
                 self._start(number)
