@@ -205,6 +205,27 @@ class TestAnActorOfWhoIsSuperseded:
 
         assert (here.live, await there.ref(tape, "a").ask(Write((3,)))) == (0, 2)
 
+    async def test_that_was_asked_by_another_does_not_stop_that_one(
+        self, here: ActorSystem, there: ActorSystem
+    ) -> None:
+        """The error is about the one that was asked."""
+
+        class Caller(Actor):
+            asked = 0
+
+            async def handle(self, message: Write, context: Any) -> list[int]:
+                self.asked += 1
+                return await context.system.ref(PureTape, "a").ask(message) if self.asked == 1 else [self.asked]
+
+        Caller.supervision = Resume()
+        caller = await here.spawn(Caller, "caller")
+        await here.ref(PureTape, "a").ask(Write((1,)))
+        await there.ref(PureTape, "a").ask(Read())
+        with pytest.raises(Superseded):
+            await caller.ask(Write((2,)))
+
+        assert await caller.ask(Read()) == [2]
+
     async def test_is_not_brought_back_by_messages(
         self, store: FaultyBackend, here: ActorSystem, there: ActorSystem
     ) -> None:

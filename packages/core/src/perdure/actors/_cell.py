@@ -35,7 +35,17 @@ from perdure.actors._message import Message
 from perdure.actors._path import ActorPath
 from perdure.actors._ref import ActorRef, check_waits
 from perdure.actors._signals import Failed, Passivated, Restarted, Started, Stopped, StopReason
-from perdure.actors._supervision import AllForOne, Directive, Escalate, Failures, Restart, Resume, directive
+from perdure.actors._supervision import (
+    AllForOne,
+    Directive,
+    Escalate,
+    Failures,
+    Restart,
+    Resume,
+    Stop,
+    directive,
+    is_superseded,
+)
 from perdure.actors._timers import ActorTimer, ReceiveTimeout
 from perdure.errors import ActorStopped, AskedItself, Rejected, StartTimeout, Superseded, Unhandled
 
@@ -400,7 +410,7 @@ class Cell:
     def _gone(self) -> ActorStopped | Superseded:
         if self._error is None:
             return ActorStopped(self.path)
-        if isinstance(self._error, Superseded):  # they are to go elsewhere
+        if isinstance(self._error, Superseded) and is_superseded(self.path, self._error):  # they are to go elsewhere
             return self._error
         return ActorStopped(self.path, f"its supervision stopped it after {type(self._error).__name__}: {self._error}")
 
@@ -444,7 +454,8 @@ class Cell:
         """Go on, replace the instance, or end this life, as supervision says."""
         failure: BaseException | None = error
         while failure is not None and self._change is not Change.STOP:
-            what = directive(self.props.supervision, failure)
+            superseded = is_superseded(self.path, failure)
+            what = Stop() if superseded else directive(self.props.supervision, failure)
             if isinstance(what, Resume) and self._actor is not None:
                 return
             delay = self._delay(what)

@@ -2,7 +2,8 @@
 
 A failure is whatever a handler raises, but for `Rejected`. The actor's own type says what follows: `Restart`, `Resume`,
 `Stop` or `Escalate`; `ByError` chooses among them by the type of the error, and `AllForOne` has the siblings share it.
-One failure is beyond choice: whoever is `Superseded` stops, for a new instance could do no better.
+One failure is beyond choice: whoever is `Superseded` stops, for a new instance could do no better. Who has only asked
+such an actor is supervised as ever.
 """
 
 from __future__ import annotations
@@ -118,14 +119,17 @@ Supervision: TypeAlias = Directive | ByError | AllForOne
 
 def directive(supervision: Supervision, error: BaseException) -> Directive:
     """Return what supervision says of an error."""
-    if isinstance(error, Superseded):
-        return Stop()
     if isinstance(supervision, AllForOne):
         supervision = supervision.decision
     if not isinstance(supervision, ByError):
         return supervision
     known = (supervision.cases[kind] for kind in type(error).__mro__ if kind in supervision.cases)
     return next(known, supervision.otherwise)
+
+
+def is_superseded(path: str, error: BaseException | None) -> bool:
+    """Tell whether an error says that this very actor is another owner's."""
+    return isinstance(error, Superseded) and error.path == path
 
 
 class Failures:

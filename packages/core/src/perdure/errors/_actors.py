@@ -130,16 +130,17 @@ class StashFull(ActorError):
 class Superseded(ActorError):
     """Another owner has claimed an actor since this system did by `epoch`. Nothing was stored.
 
-    The actor is stopped here, whatever its supervision says. `owner` is the present one's name, "" if it is not known,
-    and `owner_epoch` its epoch.
+    The actor, which has this `path`, is stopped here, whatever its supervision says. `owner` is the present one's name,
+    "" if it is not known, and `owner_epoch` its epoch.
     """
 
-    def __init__(self, persistence_id: str, epoch: int, owner: str = "", owner_epoch: int = 0) -> None:
-        super().__init__(persistence_id, epoch, owner, owner_epoch)
+    def __init__(self, persistence_id: str, epoch: int, owner: str = "", owner_epoch: int = 0, path: str = "") -> None:
+        super().__init__(persistence_id, epoch, owner, owner_epoch, path)
         self.persistence_id = persistence_id
         self.epoch = epoch
         self.owner = owner
         self.owner_epoch = owner_epoch
+        self.path = path
 
     def __str__(self) -> str:
         by = f"{self.owner!r}, by epoch {self.owner_epoch}" if self.owner else "another system"

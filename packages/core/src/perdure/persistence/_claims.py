@@ -56,7 +56,7 @@ class Claims:
         self._time = time
         self._epochs: dict[str, int] = {}
 
-    async def claim(self, name: str) -> StateVersion:
+    async def claim(self, name: str, path: str) -> StateVersion:
         """Return what to expect with each append to a log: the epoch of this system, claimed now unless it has one.
 
         A new claim is durable, and greater than all before. Raises `Superseded` if it had one and it holds no more;
@@ -67,7 +67,7 @@ class Claims:
         if epoch is None:
             epoch = self._epochs[name] = await self._claim_after(name, version)
         elif epoch != version:
-            raise await self.superseded(name, epoch)
+            raise await self.superseded(name, epoch, path)
         return StateVersion(OWNERS, name, epoch)
 
     async def holds(self, name: str) -> bool:
@@ -84,13 +84,13 @@ class Claims:
         version, value = await self._journal.backend.read_state(OWNERS, name)
         return None if value is None else _owner(version, value)
 
-    async def superseded(self, name: str, epoch: int) -> Superseded:
-        """Return the error of an owner whose epoch holds no more."""
+    async def superseded(self, name: str, epoch: int, path: str) -> Superseded:
+        """Return the error of an actor whose owner's epoch holds no more."""
         try:
             present = await self.owner(name)
         except StoreError:  # that it is somebody else's is known
             present = None
-        return Superseded(name, epoch, *(("", 0) if present is None else (present.name, present.epoch)))
+        return Superseded(name, epoch, *(("", 0) if present is None else (present.name, present.epoch)), path)
 
     async def _claim_after(self, name: str, version: int) -> int:
         """Claim a log whose state had this version; where others are quicker, after them. Return the epoch."""

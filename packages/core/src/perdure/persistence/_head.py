@@ -40,6 +40,7 @@ class Head(ABC):
         "custody",
         "in_doubt",
         "journal",
+        "path",
         "persistence_id",
         "sequence_number",
         "stores",
@@ -48,6 +49,8 @@ class Head(ABC):
     def __init__(self, persistence_id: str, stores: Stores, custody: Custody | None) -> None:
         self.persistence_id = persistence_id if custody is None else custody.name
         self.custody = custody
+        self.path = ""
+        """Of the actor whose it is."""
         self.claimed: StateVersion | None = None
         self.sequence_number = 0
         self.in_doubt = False
@@ -100,7 +103,7 @@ class Head(ABC):
     async def claim(self) -> None:
         """Have claimed the log, in a system that claims them. Raises `Superseded`, `StoreError`."""
         if self.stores.claims is not None:
-            self.claimed = await self.stores.claims.claim(self.persistence_id)
+            self.claimed = await self.stores.claims.claim(self.persistence_id, self.path)
 
     async def _prepare_to_seal(self) -> None:
         """Have the key at hand with which the next record is sealed."""
@@ -129,7 +132,7 @@ class Head(ABC):
     async def _lose(self, conflict: Conflict) -> NoReturn:
         """Raise because another writer was first, or is to be the only one."""
         if self.stores.claims is not None and conflict.expectation == self.claimed:
-            raise await self.stores.claims.superseded(self.persistence_id, self.epoch)
+            raise await self.stores.claims.superseded(self.persistence_id, self.epoch, self.path)
         raise ConflictError(self.persistence_id, self.sequence_number, conflict.actual, self.NUMBER)
 
     def __enter__(self) -> None:

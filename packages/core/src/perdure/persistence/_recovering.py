@@ -79,6 +79,7 @@ class Recovering(Actor, ABC, Generic[S, H]):
             raise PerdureError(f"{context.path} is a persistent actor: its system needs a store")
         cell = context._cell
         self._entity = self._head(persistence_id_of(cell.path, cell.props), stores)
+        self._entity.path = str(cell.path)
         await self._recover()
 
     def _initial(self) -> S:
