@@ -141,8 +141,9 @@ SLOW = "not the_model and not many and not of_any_size or TestNormalising or Tes
 
 @pytest.fixture(scope="module")
 def failed() -> dict[str, set[str]]:
-    """Run the contract on each broken backend; return by class the rules that failed."""
-    return failed_rules(Path(__file__).with_name("broken.py"), "-k", SLOW)
+    """Run the contract on each broken backend, but not all of its ten thousand tests; return the rules that failed."""
+    always = {rule for rules, _ in BROKEN.values() for rule in rules.split()}
+    return failed_rules(Path(__file__).with_name("broken.py"), "-k", SLOW, always=always, one_of=4)
 
 
 @pytest.mark.parametrize("contract", BROKEN)

@@ -7,8 +7,10 @@ import os
 import subprocess
 import sys
 from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from zlib import crc32
 
 import hypothesis
 import pytest
@@ -17,14 +19,17 @@ __all__ = ["failed_rules"]
 
 _FOUND = "PERDURE_FAILED"
 """Names the file to which the plug-in writes."""
+_CHOICE = "PERDURE_CHOICE"
+"""Has the number of rules of which one runs, and the names of those that run always."""
 _failed: dict[str, set[str]] = defaultdict(set)
 
 
-def failed_rules(broken: Path, *arguments: str) -> dict[str, set[str]]:
+def failed_rules(broken: Path, *arguments: str, always: Iterable[str] = (), one_of: int = 1) -> dict[str, set[str]]:
     """Run a file of contracts on what is broken; return by class the rules that failed.
 
     It is run by itself, in a process of its own, with these `arguments` of pytest; a class without a failure is not in
-    the answer. Where nothing could be run, the assertion error has what pytest said.
+    the answer. Of the rules that are not to run `always` one of so many as `one_of` runs for each class, the same each
+    time. Where nothing could be run, the assertion error has what pytest said.
     """
     with TemporaryDirectory() as folder:
         found = Path(folder, "failed.json")
@@ -33,7 +38,7 @@ def failed_rules(broken: Path, *arguments: str) -> dict[str, set[str]]:
         done = subprocess.run(
             [sys.executable, "-m", "pytest", *options, broken.name],
             cwd=broken.parent,
-            env={**os.environ, _FOUND: str(found), "PYTHONPATH": path},
+            env={**os.environ, _FOUND: str(found), _CHOICE: json.dumps([one_of, *always]), "PYTHONPATH": path},
             capture_output=True,
             check=False,
         )
@@ -47,10 +52,26 @@ def pytest_configure() -> None:
     hypothesis.settings.load_profile("found")
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is not chosen."""
+    one_of, *always = json.loads(os.environ[_CHOICE])
+    chosen, spared = [], []
+    for item in items:
+        runs = _rule(item.nodeid) in always or crc32(item.nodeid.encode()) % one_of == 0
+        (chosen if runs else spared).append(item)
+    config.hook.pytest_deselected(items=spared)
+    items[:] = chosen
+
+
+def _rule(test: str) -> str:
+    """Return the name of a test without its class and its parameters."""
+    return test.split("::")[-1].partition("[")[0]
+
+
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     if report.failed:
-        _, contract, rule = report.nodeid.split("::")
-        _failed[contract].add(rule.partition("[")[0])
+        _, contract, _ = report.nodeid.split("::")
+        _failed[contract].add(_rule(report.nodeid))
 
 
 def pytest_sessionfinish() -> None:
