@@ -55,7 +55,8 @@ def pytest_configure() -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what is not chosen."""
     one_of, *always = json.loads(os.environ[_CHOICE])
-    chosen, spared = [], []
+    chosen: list[pytest.Item] = []
+    spared: list[pytest.Item] = []
     for item in items:
         runs = _rule(item.nodeid) in always or crc32(item.nodeid.encode()) % one_of == 0
         (chosen if runs else spared).append(item)
