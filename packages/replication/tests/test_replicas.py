@@ -16,8 +16,10 @@ from perdure.query import Ledger, LedgerPage
 from perdure_replication import Generation, HotStandby, Node, Pace, Replicated, replicate
 from perdure_replication.errors import InvalidNode, InvalidState, NodeClosed
 from perdure_replication.replicas import _source
+from perdure_replication.replicas._forms import Plain
+from perdure_replication.replicas._views import Held
 from perdure_replication.testing import TestRuntime, check_projection
-from perdure_replication.topics import Record
+from perdure_replication.topics import DELTA, WHOLE, Record
 
 from .accounts import (
     Account,
@@ -128,6 +130,22 @@ async def test_the_epoch_of_the_owner_is_the_incarnation_of_a_view(
             await runtime.settle()
 
     assert generations == [Generation(1, 1), Generation(2, 2)]
+
+
+def test_a_log_that_was_restored_from_a_copy_replaces_what_is_held() -> None:
+    """Its owner has a later epoch: what it wrote is no repetition, and follows nothing that was lost."""
+    form = Plain(Account)
+    held = Held(form, lambda *_: None)
+
+    def take(kind: int, epoch: int, number: int, balance: int) -> str:
+        data = form.whole(State(balance), number) if kind == WHOLE else b"an event that follows nothing here"
+        return held.take(Record("ann", Generation(epoch, number), kind, data), form.version)
+
+    take(WHOLE, 1, 10, 100)
+
+    assert [take(DELTA, 2, 9, 0), take(WHOLE, 2, 9, 90)] == ["gap", "moved"]
+    assert (held.values["ann"], held.generations["ann"]) == (State(90), Generation(2, 9))
+    assert [take(WHOLE, 2, 9, 90), take(WHOLE, 1, 9, 0), take(DELTA, 1, 10, 0)] == ["old", "old", "gap"]
 
 
 async def test_keys_and_prefixes_are_followed_alone_and_changed_at_any_time(

@@ -32,6 +32,8 @@ from perdure_replication.topics import (
 
 V = TypeVar("V")
 
+NOTHING = Generation(0, 0)
+"""Of a view before the first event."""
 NOBODY = "nobody"
 """Named as missing where no node is known to publish."""
 
@@ -72,14 +74,14 @@ class Held(Generic[V]):
             self.remove(record.key)
             return "moved"
         held = self.generations.get(record.key)
-        if held is not None and held.age >= record.generation.age:
+        if held is not None and _is_old(record.generation, held):
             return "old"
         if format != self._form.version:
             return "unreadable"
         try:
             if record.kind != DELTA:
                 value = self._form.view(record.data)
-            elif record.generation.age != (0 if held is None else held.age) + 1:
+            elif not _is_next(record.generation, held or NOTHING):
                 return "gap"
             else:
                 base = self._form.initial() if held is None else self.values[record.key]
@@ -106,6 +108,16 @@ class Held(Generic[V]):
         if self._form.copies:
             self.remove(record.key)
         return "gap"
+
+
+def _is_old(generation: Generation, held: Generation) -> bool:
+    """Tell whether a view is so far already. A later owner's log may be shorter: it was restored from a copy."""
+    return generation.age <= held.age and generation.incarnation <= held.incarnation
+
+
+def _is_next(generation: Generation, held: Generation) -> bool:
+    """Tell whether an event follows what is held: within one log the epoch of the owner never goes down."""
+    return generation.age == held.age + 1 and generation.incarnation >= held.incarnation
 
 
 class _Merged(Mapping[str, V]):
