@@ -134,6 +134,7 @@ class Exchange:
 
     def _report(self, event: MembershipEvent) -> None:
         if not isinstance(event, Joined):
+            self._lives.pop(event.name, None)
             self._give_up(event.name, "it left, or does not answer")
         elif self._lives.get(event.member.name) != event.member.incarnation:
             self._lives[event.member.name] = event.member.incarnation
