@@ -47,6 +47,7 @@ from perdure_replication._events import (
 )
 from perdure_replication._frames import Frame, encode_frame
 from perdure_replication._generation import Generation
+from perdure_replication._latest import Latest
 from perdure_replication._line import TOPICS, Line, Listen
 from perdure_replication._link import Link
 from perdure_replication._links import Links
@@ -367,7 +368,7 @@ class Node:
             changes.end()
         return changes
 
-    def _unfollow(self, changes: Changes[Any]) -> None:
+    def _unfollow(self, changes: Latest[Any]) -> None:
         for followers in self._followers.values():
             followers.discard(changes)
 
@@ -415,7 +416,7 @@ class Node:
                 self._links.put(whom, Outgoing(message, incarnation, sent))
             case Notify(change):
                 for follower in self._followers.get(change.state, ()):
-                    follower.put(change)
+                    follower.tell(change)
                 _log.debug("%s: %s of %s is at %s", self.name, change.state, change.node, change.generation)
             case Deliver(peer, incarnation, name, body):
                 self._deliver(peer, incarnation, name, body)

@@ -236,7 +236,7 @@ class MergedReplica(Generic[T]):
     def _try_again(self, node: str) -> None:
         change = self._refused.pop(node, None)
         if change is not None and self._changes is not None:
-            self._changes.put(change)
+            self._changes.tell(change)
 
     # What others lack
 

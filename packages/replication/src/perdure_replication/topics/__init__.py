@@ -1,9 +1,9 @@
 """Topics: keyed records that some nodes offer and others follow, each at its own pace. Keyed states stand on them."""
 
+from perdure_replication._latest import Latest
 from perdure_replication.topics._exchange import Exchange, exchange_of
 from perdure_replication.topics._follower import Follower, Holder, Pace, Verdict
 from perdure_replication.topics._interest import EVERYTHING, MAX_KEY, NOTHING, Interest, check_key, interest
-from perdure_replication.topics._latest import Latest
 from perdure_replication.topics._publisher import Publisher, Read, Reply
 from perdure_replication.topics._reader import Reader
 from perdure_replication.topics._source import Page, Source
