@@ -6,6 +6,7 @@ import ast
 import asyncio
 import inspect
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,12 @@ def program(page: Path) -> str:
     return "\n".join(lines)
 
 
+def modules(page: Path) -> dict[str, str]:
+    """Return the blocks of a page that begin with the name of a file, by the names of the modules."""
+    blocks = re.findall(r"```python\n(# (\w+)\.py\n.*?)```", page.read_text(), re.DOTALL)
+    return {name: block for block, name in blocks}
+
+
 async def run(source: str, page: Path) -> None:
     code = compile(source, str(page), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
     names: dict[str, Any] = {"__name__": page.stem}
@@ -45,6 +52,11 @@ def test_the_code_of_a_page_prints_what_its_comments_say(
     """Each `# -> text` is a line of output."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("CI", raising=False)  # golden records are written where it is not set
+    monkeypatch.syspath_prepend(tmp_path)
+    for name, block in modules(page).items():
+        (tmp_path / f"{name}.py").write_text(block)
+        monkeypatch.setitem(sys.modules, name, sys)  # so that what is imported now is forgotten afterwards
+        del sys.modules[name]
     source = program(page)
 
     try:
