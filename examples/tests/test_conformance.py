@@ -26,7 +26,7 @@ def all_tests() -> Iterator[tuple[str, str]]:
 def docstrings_of_replication() -> Iterator[str]:
     """Yield what tests and rules of replicated state say."""
     folder = ROOT / "packages" / "replication"
-    paths = [*folder.glob("tests/**/*.py"), *folder.glob("src/*/testing/*.py"), *ROOT.glob("examples/tests/*.py")]
+    paths = [*folder.glob("tests/**/*.py"), *folder.glob("src/*/testing/**/*.py"), *ROOT.glob("examples/tests/*.py")]
     for path in paths:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Module):

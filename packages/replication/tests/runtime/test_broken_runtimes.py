@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from perdure_testkit.failing import failed_rules
 from . import broken_runtimes
 
 PAGE = Path(__file__).parents[4] / "docs" / "runtimes.md"
+RULES = {name: rule for name, rule in inspect.getmembers(ActorRuntimeContract) if name.startswith("test_")}
 KINDS = {name: kind for name, kind in vars(broken_runtimes).items() if getattr(kind, "fails", "")}
 
 
@@ -42,15 +44,14 @@ def test_only_what_is_broken_fails(failed: dict[str, set[str]]) -> None:
 def test_every_rule_is_a_sentence() -> None:
     """Each test of the contract says its rule in a docstring."""
     sentence = re.compile(r"[A-Z`][^\n]*[^\n]\.")
-    rules = {name: rule for name, rule in vars(ActorRuntimeContract).items() if name.startswith("test_")}
 
-    assert len(rules) >= 40
-    assert [name for name, rule in rules.items() if sentence.fullmatch(rule.__doc__ or "") is None] == []
+    assert len(RULES) >= 40
+    assert [name for name, rule in RULES.items() if sentence.fullmatch(rule.__doc__ or "") is None] == []
 
 
 def test_the_page_names_for_each_id_the_rules_that_say_so() -> None:
     """Those whose docstrings end with it; and no other rule is named there than there is."""
-    rules = {name: rule.__doc__ or "" for name, rule in vars(ActorRuntimeContract).items() if name.startswith("test_")}
+    rules = {name: rule.__doc__ or "" for name, rule in RULES.items()}
     rows = dict(re.findall(r"^\| ((?:ADAPT)-\d+) \| ([^|]*) \|", PAGE.read_text(), re.MULTILINE))
 
     said = {number: sorted(name for name, text in rules.items() if number in text) for number in rows}
