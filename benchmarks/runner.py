@@ -42,7 +42,10 @@ class Section(Protocol):
 
 def main(arguments: Sequence[str]) -> int:
     """Run the sections asked for, after a look at the machine. Anything that fails, fails the run."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if not options.dir.is_dir():
+        parser.error(f"argument --dir: there is no folder {options.dir}")
     report = Report(python=platform.python_version(), sqlite=sqlite3.sqlite_version, quick=options.quick)
     with tempfile.TemporaryDirectory(prefix=".perdure-bench-", dir=options.dir) as folder:
         for name in ("machine", *(options.only or SECTIONS)):

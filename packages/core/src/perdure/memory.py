@@ -6,7 +6,8 @@ that a test can "restart" on it. Nothing survives the process, whatever the dura
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
 from collections.abc import Sequence
 from itertools import islice
 from urllib.parse import urlsplit
@@ -56,12 +57,38 @@ class _Log:
         return range(bisect_left(self.keys, start), bisect_left(self.keys, stop))
 
 
+class _Feed:
+    """Where each entry of a collection is, in the order of the puts."""
+
+    __slots__ = ("_order", "_places")
+
+    def __init__(self) -> None:
+        self._places: dict[int, tuple[str, int]] = {}
+        self._order: list[int] = []
+        """All positions, ascending: those in `_places`, and at most as many that were removed."""
+
+    def add(self, position: int, prefix: str, key: int) -> None:
+        self._places[position] = (prefix, key)
+        self._order.append(position)
+
+    def remove(self, position: int) -> None:
+        del self._places[position]
+        if len(self._order) > 2 * len(self._places):
+            self._order = list(self._places)
+
+    def behind(self, position: int, limit: int) -> list[tuple[int, str, int]]:
+        """Return position, prefix and key of the first entries behind a position."""
+        order, places = self._order, self._places
+        later = (order[index] for index in range(bisect_right(order, position), len(order)))
+        return [(found, *places[found]) for found in islice((each for each in later if each in places), limit)]
+
+
 class _Store:
     """What outlives one backend object: the data."""
 
     def __init__(self) -> None:
         self.logs: dict[str, dict[str, _Log]] = {}
-        self.feeds: dict[str, dict[int, tuple[str, int]]] = {}
+        self.feeds: dict[str, _Feed] = defaultdict(_Feed)
         self.position = 0
         self.states: dict[tuple[str, str], tuple[int, bytes | None]] = {}
 
@@ -81,9 +108,9 @@ class _Store:
         log = self.log(collection, prefix)
         if log is None:
             log = self.logs.setdefault(collection, {})[prefix] = _Log()
-        feed = self.feeds.setdefault(collection, {})
+        feed = self.feeds[collection]
         if key in log.values:
-            del feed[log.positions[key]]
+            feed.remove(log.positions[key])
         elif not log.keys or key > log.keys[-1]:
             log.keys.append(key)
         else:
@@ -91,7 +118,7 @@ class _Store:
         self.position += 1
         log.values[key] = value
         log.positions[key] = self.position
-        feed[self.position] = (prefix, key)
+        feed.add(self.position, prefix, key)
 
     def replace(self, collection: str, prefix: str, key: int, value: bytes) -> None:
         log = self.log(collection, prefix)
@@ -105,7 +132,7 @@ class _Store:
         first, end = bisect_left(log.keys, start), bisect_left(log.keys, stop)
         for key in log.keys[first:end]:
             del log.values[key]
-            del self.feeds[collection][log.positions.pop(key)]
+            self.feeds[collection].remove(log.positions.pop(key))
         del log.keys[first:end]
         if not log.keys:
             del self.logs[collection][prefix]
@@ -186,11 +213,9 @@ class MemoryBackend(Backend):
     async def feed(self, collection: str, after: str | None = None, limit: int = 1000) -> FeedPage:
         self._check("feed")
         begin = int(after or 0)
-        places = self._store.feeds.get(collection, {})
-        newer = list(islice((item for item in places.items() if item[0] > begin), limit))
-        records = [
-            FeedRecord(prefix, key, self._store.logs[collection][prefix].values[key]) for _, (prefix, key) in newer
-        ]
+        newer = self._store.feeds[collection].behind(begin, limit)
+        logs = self._store.logs.get(collection, {})
+        records = [FeedRecord(prefix, key, logs[prefix].values[key]) for _, prefix, key in newer]
         return FeedPage(records, str(newer[-1][0] if newer else begin))
 
     async def close(self) -> None:
