@@ -20,6 +20,7 @@ DOORS = [
     "perdure",
     "perdure.abc",
     "perdure.actors",
+    "perdure.cli",
     "perdure.evolution",
     "perdure.journal",
     "perdure.persistence",

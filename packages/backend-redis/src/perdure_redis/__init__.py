@@ -17,3 +17,9 @@ _hookimpl = pluggy.HookimplMarker("perdure")
 async def perdure_open(url: str, durability: Durability, machine: MachineSpec | None) -> Backend:
     """Open `redis://host:6379/0`, `redis+sentinel://…/service` or `redis+cluster://…`, over TLS with `rediss`."""
     return await RedisBackend.open(url, durability)
+
+
+@_hookimpl
+async def perdure_missing(url: str) -> str | None:
+    """Return the server and the namespace, if no store is in it."""
+    return await RedisBackend.missing(url)

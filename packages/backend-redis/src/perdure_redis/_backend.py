@@ -91,6 +91,18 @@ class RedisBackend(Backend):
             raise
         return cls(settings, topology, Keys(settings.namespace, slices), guarantee)
 
+    @classmethod
+    async def missing(cls, url: str) -> str | None:
+        """Return the place where a store would be made, None where there is one. Raises `CreateStoreError`."""
+        settings = Settings.of_url(url)
+        topology = topology_of(settings)
+        try:
+            key = record_key(settings.namespace)
+            found = await _ask("look for", topology, settings, packed(b"EXISTS", key))
+        finally:
+            await topology.close()
+        return None if found else f"{settings.shown} (namespace {settings.namespace})"
+
     def commit(self, groups: Sequence[WriteGroup]) -> asyncio.Future[list[Conflict | None]]:
         return self._begin("commit", self._commit(groups))
 
@@ -253,10 +265,7 @@ async def _open_record(topology: Standalone, settings: Settings) -> int:
     """Return the number of slices of the store, which is made if it is not there."""
     wanted = settings.slices or (_CLUSTER_SLICES if settings.kind == "cluster" else 1)
     key = record_key(settings.namespace)
-    request = Request(slot_of(key), OPEN.call([key], b"%d" % SCHEMA, b"%d" % wanted))
-    [answer] = await Courier(topology, settings.timeout).deliver("open", [request], patient=False)
-    if isinstance(answer, StoreError):
-        raise CreateStoreError("open", f"{settings.shown}: {answer.reason}") from answer
+    answer = await _ask("open", topology, settings, OPEN.call([key], b"%d" % SCHEMA, b"%d" % wanted))
     try:
         schema, slices = map(int, answer)
     except (TypeError, ValueError) as error:
@@ -268,6 +277,15 @@ async def _open_record(topology: Standalone, settings: Settings) -> int:
         reason = f"was made with {slices} slices, which stay, and {settings.slices} were asked for"
         raise CreateStoreError("open", f"{settings.shown}: the store {settings.namespace!r} {reason}")
     return slices
+
+
+async def _ask(operation: str, topology: Standalone, settings: Settings, command: bytes) -> Any:
+    """Return the answer of the server that has the store's record. Raises `CreateStoreError`."""
+    request = Request(slot_of(record_key(settings.namespace)), command)
+    [answer] = await Courier(topology, settings.timeout).deliver(operation, [request], patient=False)
+    if isinstance(answer, StoreError):
+        raise CreateStoreError("open", f"{settings.shown}: {answer.reason}") from answer
+    return answer
 
 
 def _commit_error(failures: list[StoreError], partly: bool) -> StoreError:

@@ -48,3 +48,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.convert(
             {"path": Path(path), "durability": durability, "machine": machine, **options}, cls, from_attributes=True
         )
+
+    def is_missing(self) -> bool:
+        """Tell whether a store would be made, or nothing could. Raises `CreateStoreError` where that cannot be seen."""
+        try:
+            return not self.path.is_file() and not (self.path / "CURRENT").exists()
+        except OSError as error:
+            raise CreateStoreError("open", f"{self.path} cannot be used: {error.strerror}") from error

@@ -60,6 +60,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             raise CreateStoreError("open", f"{url!r}: busy_timeout is 0 to 3600 seconds, readers are 1 to 64")
         return cls(path=Path(path), durability=durability, machine=machine, busy_timeout=seconds, readers=readers)
 
+    def is_missing(self) -> bool:
+        """Tell whether a store would be made. Raises `CreateStoreError` where that cannot be seen."""
+        try:
+            return not self.path.exists() or (self.path.is_file() and not self.path.stat().st_size)
+        except OSError as error:
+            raise CreateStoreError("open", f"{self.path} cannot be used: {error.strerror}") from error
+
     def pragmas(self) -> list[str]:
         """Return the statements that set up each connection; the cache takes 2 % of the memory."""
         machine = MachineSpec.of(self.machine)

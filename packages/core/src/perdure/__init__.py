@@ -1,7 +1,7 @@
 """Durable actors for asyncio: an actor's state is the fold of its events, and the events are in a log."""
 
 from perdure import abc, errors
-from perdure._plugins import open_backend
+from perdure._plugins import PluginHooks, open_backend
 from perdure.abc import MachineProfile, MachineSpec
 from perdure.actors import (
     Actor,
@@ -66,6 +66,7 @@ __all__ = [
     "Owner",
     "PerdureError",
     "PersistentActor",
+    "PluginHooks",
     "Recovery",
     "RecoveryFellBack",
     "Rejected",

@@ -4,6 +4,8 @@ An entry point's name is a URL scheme, its value a module with an implementation
 and `perdure_open` for backends, group `perdure.snapshots` and `perdure_open_snapshots` for what keeps snapshots alone.
 A module is imported when its scheme is first asked for, so a broken plug-in harms nobody who does not name it. What is
 built in enters by the same doors.
+
+In the group `perdure.plugins` an entry point has any name, and its module any of the hooks of `PluginHooks`.
 """
 
 from __future__ import annotations
@@ -12,14 +14,15 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from perdure.abc import Backend, Durability, MachineProfile, MachineSpec
-from perdure.errors import BrokenPlugin, CreateStoreError, PerdureError, UnknownBackend
+from perdure.errors import BrokenPlugin, CreateStoreError, PerdureError, StoreMissing, UnknownBackend
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-    import pluggy
+    import typer
 
 GROUP = "perdure.backends"
+PLUGINS = "perdure.plugins"
 _OURS = {"sqlite": "perdure-sqlite", "rocksdb": "perdure-rocksdb", "redis": "perdure-redis", "rediss": "perdure-redis"}
 
 
@@ -32,6 +35,32 @@ class BackendHooks:
         Raises `CreateStoreError` naming the place and the reason.
         """
         raise NotImplementedError
+
+    def perdure_missing(self, url: str) -> Awaitable[str | None]:
+        """Return the place, without secrets, at which to open `url` would make a store; None where there is one.
+
+        Nothing is made. Raises `CreateStoreError` when it cannot be told. Who has no such hook is opened always.
+        """
+        raise NotImplementedError
+
+
+class PluginHooks:
+    """What a plug-in module of the group `perdure.plugins` may implement, marked as backends' hooks are."""
+
+    def perdure_commands(self, app: typer.Typer) -> None:
+        """Add commands to the command `perdure`, with `@app.command()`; they may be `async`.
+
+        Called when a command is wanted that perdure has not, or a list of all.
+        """
+        raise NotImplementedError
+
+
+class Plugin(NamedTuple):
+    """A plug-in that was imported."""
+
+    distribution: str
+    hook: Any
+    """Has a function for each hook of `PluginHooks`, which returns a list of what the plug-in's returns, if any."""
 
 
 class Door(NamedTuple):
@@ -49,7 +78,7 @@ class Door(NamedTuple):
     def open(self, entry: EntryPoint, **arguments: object) -> Awaitable[Any]:
         """Import a plug-in and begin to open a store. Raises `BrokenPlugin`, and what the plug-in raises."""
         hook = self.hook.__name__
-        opening: list[Awaitable[Any]] = getattr(self._load(entry).hook, hook)(**arguments)
+        opening: list[Awaitable[Any]] = getattr(self.load(entry), hook)(**arguments)
         if not opening:
             reason = f"{entry.value} implements no {hook} hook"
             raise BrokenPlugin(entry.name, distribution(entry), reason, self.what)
@@ -63,33 +92,25 @@ class Door(NamedTuple):
             raise BrokenPlugin(scheme, both, "they claim the same scheme: remove one of them", self.what)
         return next(iter(claims.values()), None)
 
-    def _load(self, entry: EntryPoint) -> pluggy.PluginManager:
-        import pluggy  # takes 17 ms, and only who opens a store needs it
-
-        manager = pluggy.PluginManager("perdure")
-        pluggy.HookspecMarker("perdure")(self.hook)
-        manager.add_hookspecs(self.hooks)
-        try:
-            manager.register(entry.load(), entry.name)
-            manager.check_pending()
-        except PerdureError:
-            raise
-        except Exception as error:
-            reason = f"{type(error).__name__}: {error}"
-            raise BrokenPlugin(entry.name, distribution(entry), reason, self.what) from error
-        return manager
+    def load(self, entry: EntryPoint) -> Any:
+        """Import a plug-in and return its hooks. Raises `BrokenPlugin`."""
+        return load(entry, self.hooks, self.what)
 
 
 BACKENDS = Door("backend", GROUP, BackendHooks, BackendHooks.perdure_open)
 
 
 async def open_backend(
-    url: str, *, durability: Durability = "full", machine: MachineSpec | MachineProfile | str | None = None
+    url: str,
+    *,
+    durability: Durability = "full",
+    machine: MachineSpec | MachineProfile | str | None = None,
+    create: bool = True,
 ) -> Backend:
-    """Open the backend that serves the URL's scheme.
+    """Open the backend that serves the URL's scheme, and make a store where there is none, unless `create` is False.
 
     Raises `UnknownBackend` naming what is installed and what to install, `BrokenPlugin` naming the distribution
-    that fails, `CreateStoreError` when the store itself cannot be opened.
+    that fails, `CreateStoreError` when the store itself cannot be opened, `StoreMissing` when there is none.
     """
     if durability not in ("full", "relaxed"):
         raise ValueError(f"durability is 'full' or 'relaxed', not {durability!r}")
@@ -98,8 +119,49 @@ async def open_backend(
     if entry is None:
         raise UnknownBackend(scheme, tuple(sorted(installed_backends())), hint_for(scheme))
     spec = None if machine is None else MachineSpec.of(machine)
+    if not create:
+        await _check_exists(entry, url)
     backend: Backend = await BACKENDS.open(entry, url=url, durability=durability, machine=spec)
     return backend
+
+
+async def _check_exists(entry: EntryPoint, url: str) -> None:
+    """Raise `StoreMissing` where a plug-in says that there is no store."""
+    for missing in BACKENDS.load(entry).perdure_missing(url=url):
+        if (place := await missing) is not None:
+            raise StoreMissing(place)
+
+
+def load_plugins() -> tuple[dict[str, Plugin], list[BrokenPlugin]]:
+    """Import the plug-ins of the group `perdure.plugins`. Return them by name, and those that cannot be used."""
+    found: dict[str, Plugin] = {}
+    broken: list[BrokenPlugin] = []
+    for entry in sorted(_entry_points(PLUGINS)):
+        try:
+            found[entry.name] = Plugin(distribution(entry), load(entry, PluginHooks, "plug-in"))
+        except BrokenPlugin as error:
+            broken.append(error)
+    return found, broken
+
+
+def load(entry: EntryPoint, hooks: type[Any], what: str) -> Any:
+    """Import a plug-in and return its hooks, which are those that a class has. Raises `BrokenPlugin`."""
+    import pluggy  # takes 17 ms, and only who opens a store needs it
+
+    manager = pluggy.PluginManager("perdure")
+    for name, hook in vars(hooks).items():
+        if name.startswith("perdure_"):
+            pluggy.HookspecMarker("perdure")(hook)
+    manager.add_hookspecs(hooks)
+    try:
+        manager.register(entry.load(), entry.name)
+        manager.check_pending()
+    except PerdureError:
+        raise
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise BrokenPlugin(entry.name, distribution(entry), reason, what) from error
+    return manager.hook
 
 
 def installed_backends() -> dict[str, EntryPoint]:

@@ -240,3 +240,9 @@ class MemoryBackend(Backend):
 async def perdure_open(url: str, durability: Durability, machine: MachineSpec | None) -> Backend:
     """Open `memory://` or `memory://NAME`."""
     return MemoryBackend(urlsplit(url).netloc, durability)
+
+
+@_hookimpl
+async def perdure_missing(url: str) -> str | None:
+    """Return `memory://`, and `memory://NAME` of which this process has heard nothing."""
+    return None if urlsplit(url).netloc in _shared else url

@@ -49,6 +49,7 @@ PerdureError
 │   └── BrokenPlugin          a plug-in fails to load: mend or remove its distribution
 └── StoreError                the store failed; nothing was written, unless it says otherwise
     ├── CreateStoreError      the store cannot be opened or created: look at the path
+    │   └── StoreMissing      there is none, and none was to be made: is the URL right?
     ├── EntryNotFound         nothing under this key
     ├── OutcomeUnknown        a write may or may not have happened: read before deciding
     ├── StoreClosed           used after close
@@ -108,6 +109,7 @@ from perdure.errors._stores import (
     StoreBusy,
     StoreClosed,
     StoreError,
+    StoreMissing,
     StoreUnavailable,
     UnknownBackend,
 )
@@ -156,6 +158,7 @@ __all__ = [
     "StoreBusy",
     "StoreClosed",
     "StoreError",
+    "StoreMissing",
     "StoreUnavailable",
     "SubjectForgotten",
     "SubjectKeyMissing",

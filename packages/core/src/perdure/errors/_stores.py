@@ -53,6 +53,19 @@ class CreateStoreError(StoreError):
     """The store, or a part of it, can be neither opened nor created."""
 
 
+class StoreMissing(CreateStoreError):
+    """There is no store at `place`, and none was to be made."""
+
+    def __init__(self, place: str) -> None:
+        Exception.__init__(self, place)
+        self.operation = "open"
+        self.reason = f"there is no store at {place}; nothing was made"
+        self.place = place
+
+    def __str__(self) -> str:
+        return self.reason
+
+
 class EntryNotFound(StoreError):
     """Nothing is stored under `key`, which is `collection/prefix/key` or `state/prefix`."""
 

@@ -88,12 +88,15 @@ class Query:
         return ChangeStream(self._source, actor_type, after, live=live)
 
     def ids(
-        self, actor_type: type[PersistentActor[Any, Any]] | None = None, *, after: str = "", live: bool = False
+        self, actor_type: type[PersistentActor[Any, Any]] | str | None = None, *, after: str = "", live: bool = False
     ) -> Stream[str]:
         """Return the persistence ids that have events, each once: all, or those of actors of a type reached by `ref`.
+
+        The type may be given by the name under which it stores.
 
         They come in ascending order, from behind `after`. A live stream takes no `after`, and goes on with the new ids,
         as they come.
         """
-        beginning = "" if actor_type is None else f"{actor_type.type_name}/"
+        name = actor_type if isinstance(actor_type, str) or actor_type is None else actor_type.type_name
+        beginning = "" if name is None else f"{name}/"
         return IdStream(self._source, beginning, after, live=live)

@@ -6,6 +6,7 @@ from perdure.security._files import write_key_file
 from perdure.security._key import EncryptedKey
 from perdure.security._keyring import Keyring
 from perdure.security._layout import MOST_OVERHEAD, is_sealed
+from perdure.security._names import is_sealed_whole, sealing_as_stored
 from perdure.security._seal import Seal
 from perdure.security._sealing import Sealing, sealing_of
 from perdure.security._suites import SuiteName
@@ -23,8 +24,10 @@ __all__ = [
     "SuiteName",
     "Vault",
     "is_sealed",
+    "is_sealed_whole",
     "link_of",
     "previous_of",
+    "sealing_as_stored",
     "sealing_of",
     "write_key_file",
 ]

@@ -8,12 +8,14 @@ writes nothing that the others would refuse.
 from __future__ import annotations
 
 import hmac
+from datetime import datetime
 from os import urandom
 
 import msgspec
 
 from perdure.abc import Backend, PutState, StateVersion, WriteGroup
 from perdure.errors import SealedStore
+from perdure.security._keyring import Keyring
 from perdure.security._own import opened, renewed, sealed
 from perdure.security._seal import Seal
 from perdure.security._sealing import Sealing
@@ -50,10 +52,29 @@ class Names:
         return hmac.digest(self._key, b"perdure %s %s" % (kind, name.encode()), "sha256")
 
 
+async def is_sealed_whole(backend: Backend) -> bool:
+    """Tell whether a system with keys has used this store: then all of it is sealed, or will be."""
+    return (await backend.read_state(STATE, PREFIX))[0] > 0
+
+
+async def sealing_as_stored(
+    backend: Backend, keyring: Keyring, *, store: str = "", plaintext_until: datetime | None = None
+) -> Sealing:
+    """Return a sealing that hides names if this sealed store does, for who reads it; nothing is written.
+
+    Raises `SealedStore` when the store is not sealed; `KeyMissing`, `WrongKey`, `RecordAltered` when it cannot be
+    opened.
+    """
+    _, data = await backend.read_state(STATE, PREFIX)
+    if data is None:
+        raise SealedStore("no system with keys has used it, or the key of its names was removed")
+    hidden = opened(Seal(Sealing(keyring, store=store), STATE, PREFIX), PREFIX, 0, data, _Stored).hidden
+    return Sealing(keyring, store=store, hide_names=hidden, plaintext_until=plaintext_until)
+
+
 async def check_not_sealed(backend: Backend) -> None:
     """Raise `SealedStore` if a system with keys has used this store."""
-    version, _ = await backend.read_state(STATE, PREFIX)
-    if version:
+    if await is_sealed_whole(backend):
         raise SealedStore("a system without keys would store what the others refuse: give it sealing=…")
 
 
