@@ -16,7 +16,7 @@ from perdure.errors import ConflictError, PerdureError, StoreError
 from perdure_redis import DurabilityWarning, RedisBackend
 from perdure_redis._keys import Keys
 
-_PATIENCE = 30.0
+_PATIENCE = 60.0
 
 
 def append(prefix: str, after: int, value: bytes = b"") -> WriteGroup:

@@ -25,7 +25,7 @@ SOON = TcpSettings(
     introduction=0.5,
 )
 """Settings with which things are found out in less than a second or so."""
-PATIENCE = 10.0
+PATIENCE = 30.0
 
 
 class Start(Protocol):
