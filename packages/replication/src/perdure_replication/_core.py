@@ -17,6 +17,7 @@ from perdure_replication._messages import Hello, Message, Standings
 from perdure_replication._metrics import Metrics
 from perdure_replication._peers import Peer, Peers
 from perdure_replication._pulls import Asking, Pulls
+from perdure_replication._seldom import is_worth_a_line
 from perdure_replication._served import Served
 from perdure_replication._settings import DEFAULTS, Settings
 from perdure_replication._shard import Shard
@@ -147,7 +148,7 @@ class Core:
 
     def _refuse(self, reason: str, text: str, peer: str, level: str = "warning") -> None:
         count = self.metrics.refused[reason] = self.metrics.refused.get(reason, 0) + 1
-        if count & (count - 1) == 0:  # the first, second, fourth, eighth …: nobody can fill a log
+        if is_worth_a_line(count):
             self._note(level, f"a frame was dropped, the {count:,}. one for this reason: {text}", "", peer)
 
     def _limit(self, name: str) -> None:

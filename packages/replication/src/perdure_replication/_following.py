@@ -14,6 +14,7 @@ from perdure_replication._generation import Generation
 from perdure_replication._messages import Delta, Digest, Feed, Obsolete, Snapshot, Standings, Unchanged, Withheld
 from perdure_replication._peers import Peer
 from perdure_replication._pulling import Pulling
+from perdure_replication._seldom import is_worth_a_line
 from perdure_replication.errors import UnknownVersion
 
 
@@ -172,7 +173,7 @@ class Following(Pulling):
         """Do what the policy says about an unknown version; ask again for what is damaged."""
         entry.failed(str(error))
         self.metrics.sync_failures += 1
-        if entry.failures & (entry.failures - 1) == 0:
+        if is_worth_a_line(entry.failures):
             text = f"its message cannot be used, {entry.failures} times in turn: {error}"
             self._note("warning", text, state, entry.node)
         if not isinstance(error, UnknownVersion):

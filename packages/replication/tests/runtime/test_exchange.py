@@ -97,6 +97,20 @@ async def test_what_cannot_be_read_is_counted(pair: Pair, letter: bytes) -> None
     assert await pair.here.remote("b", "b").ask("next") == "next"
 
 
+async def test_a_peer_that_sends_rubbish_fills_no_log(pair: Pair, caplog: pytest.LogCaptureFixture) -> None:
+    """Of a hundred letters the first, second, fourth, eighth … have a line, which says how many there were."""
+    line = pair.plain.line("actors", lambda *_: None)
+
+    for _ in range(100):
+        await line.send("b", b"rubbish")
+        await pair.nodes.settle()
+
+    lines = [record.message for record in caplog.records if "cannot be read" in record.message]
+    assert pair.there.metrics().unreadable == 100
+    assert len(lines) == 7
+    assert lines[-1].startswith("b: a letter of c cannot be read, the 64. such: ")
+
+
 async def test_a_message_or_a_reply_that_is_too_large_is_an_error(pair: Pair) -> None:
     """Of the sender and of the asker; the link is as before."""
     remote = pair.here.remote("b", "b")

@@ -16,6 +16,7 @@ from perdure.errors import ActorStopped, AskTimeout, MailboxFull
 from perdure_replication._line import Line
 from perdure_replication._member import Joined, MembershipEvent
 from perdure_replication._node import Node
+from perdure_replication._seldom import is_worth_a_line
 from perdure_replication._settings import Limits
 from perdure_replication.errors import BadFrame, InvalidMessage, PeerUnreachable, RemoteFailure
 from perdure_replication.runtime._bridge import Bridge
@@ -161,8 +162,14 @@ class Exchange:
                 case Refusal():
                     self._refused(peer, letter)
         except (InvalidMessage, ValueError, msgspec.MsgspecError) as error:
-            self._metrics.unreadable += 1
-            _log.warning("%s: a letter of %s cannot be read: %s", self._node.name, peer, error)
+            self._unreadable(peer, error)
+
+    def _unreadable(self, peer: str, error: Exception) -> None:
+        count = self._metrics.unreadable = self._metrics.unreadable + 1
+        if is_worth_a_line(count):
+            _log.warning(
+                "%s: a letter of %s cannot be read, the %s. such: %s", self._node.name, peer, f"{count:,}", error
+            )
 
     def _tell(self, name: str, message: object) -> None:
         try:
@@ -189,9 +196,9 @@ class Exchange:
         task.add_done_callback(self._answers.discard)
 
     async def _answer(self, peer: str, letter: Ask) -> None:
-        self._reply(peer, await self._outcome(letter))
+        self._reply(peer, await self._outcome(peer, letter))
 
-    async def _outcome(self, letter: Ask) -> Reply | Refusal:
+    async def _outcome(self, peer: str, letter: Ask) -> Reply | Refusal:
         number = letter.number
         actor = self._find(letter.actor)
         if actor is None:
@@ -200,7 +207,7 @@ class Exchange:
         try:
             message = self._codec.unpack(letter.parcel)
         except InvalidMessage as error:
-            self._metrics.unreadable += 1
+            self._unreadable(peer, error)
             return Refusal(number, "unreadable", str(error), type(error).__name__)
         try:
             return Reply(

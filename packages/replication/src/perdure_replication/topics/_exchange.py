@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from perdure_replication._line import TOPICS
 from perdure_replication._member import Joined, Left, MembershipEvent, Unreachable
+from perdure_replication._seldom import is_worth_a_line
 from perdure_replication.errors import BadFrame, InvalidNode, NodeClosed, PeerUnreachable
 from perdure_replication.topics._publisher import Publisher, Read, Reply
 from perdure_replication.topics._source import Source
@@ -64,6 +65,8 @@ class Offered:
         self.source = source
         self.publisher = Publisher(source.format)
         self.is_woken = False
+        self.failures = 0
+        """Pages that could not be read."""
 
 
 class Exchange:
@@ -317,7 +320,7 @@ class Exchange:
             try:
                 page = await offered.source.page(fetch.interest, after, self.page_bytes)
             except Exception as error:  # of a store, say: the reader asks again, perhaps somebody else
-                _log.warning("%s: %s cannot be read for %s: %s", self.node.name, fetch.topic, peer, error)
+                self._unread(offered, fetch.topic, peer, error)
                 offered.publisher.failed(peer, fetch)
                 return
             done = offered.publisher.paged(peer, fetch, page, self.now)
@@ -328,6 +331,12 @@ class Exchange:
         if isinstance(done, Reply):
             await self._reply(done)
         self.turn()
+
+    def _unread(self, offered: Offered, topic: str, peer: str, error: Exception) -> None:
+        offered.failures += 1
+        if is_worth_a_line(offered.failures):
+            count = f"{offered.failures:,}"
+            _log.warning("%s: %s cannot be read for %s, the %s. time: %s", self.node.name, topic, peer, count, error)
 
     async def _reply(self, reply: Reply) -> None:
         if reply.peer == self.node.name:
