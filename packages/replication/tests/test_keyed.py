@@ -7,8 +7,8 @@ import asyncio
 import msgspec
 import pytest
 
-from perdure_replication import Keyed, KeyedChange, KeyedState, Limits, Pace, Settings
-from perdure_replication.errors import InvalidNode, InvalidState, MutationRefused, NodeClosed
+from perdure_replication import Keyed, KeyedChange, KeyedState, Limits, Member, Pace, Settings
+from perdure_replication.errors import InvalidNode, InvalidState, KeyedClosed, MutationRefused, NodeClosed
 from perdure_replication.testing import TestRuntime
 
 
@@ -412,6 +412,121 @@ async def test_letters_that_are_none_are_counted_and_dropped() -> None:
 
         assert runtime.nodes["b"].metrics().refused == {"topics": 5}
         assert b.views["a"] == a.own
+
+
+HALF = "\ud800"
+"""Half of a surrogate pair, which no bytes can say."""
+
+
+async def test_a_key_that_cannot_be_sent_is_refused() -> None:
+    """Else it would hold up all that its node has to say."""
+    async with TestRuntime() as runtime:
+        a, b = await two(runtime)
+
+        with pytest.raises(ValueError, match=r"a key is a text of 1 to 1024 characters, not 'eu/\\ud800'"):
+            a.put(f"eu/{HALF}", Session("ann"))
+        a.put("x", Session("ann"))
+        await runtime.settle()
+
+        assert b.views["a"] == {"x": Session("ann")}
+
+
+@pytest.mark.parametrize("wanted", [{"keys": [HALF]}, {"prefixes": [HALF]}, {"keys": [7]}, {"prefixes": [None]}])
+async def test_what_cannot_be_followed_is_refused(wanted: dict[str, list[str]]) -> None:
+    """And what was followed is followed on."""
+    async with TestRuntime() as runtime:
+        a, b = await two(runtime)
+
+        with pytest.raises(ValueError, match=r"are texts that can be encoded, and .* is none"):
+            b.follow(**wanted)
+        a.put("x", Session("ann"))
+        await runtime.advance(10)
+
+        assert b.views["a"] == a.own
+
+
+@pytest.mark.parametrize(
+    ("prefix", "followed"),
+    [
+        ("", {"a", "ab", "abc", "é", "e\u0301", "\U0001f600", "\U0001f600x"}),
+        ("ab", {"ab", "abc"}),
+        ("abcd", set()),
+        ("é", {"é"}),  # and not the same letter in two characters
+        ("e", {"e\u0301"}),
+        ("\U0001f600", {"\U0001f600", "\U0001f600x"}),
+    ],
+)
+async def test_a_prefix_is_followed_to_its_bounds(prefix: str, followed: set[str]) -> None:
+    """What begins with it, itself among them, by characters and not by how they look."""
+    async with TestRuntime() as runtime:
+        a = (await runtime.start("a")).keyed(Sessions)
+        b = (await runtime.start("b")).keyed(Sessions, prefixes=[prefix])
+        for key in ("a", "ab", "abc", "é", "e\u0301", "\U0001f600", "\U0001f600x"):
+            a.put(key, Session("ann"))
+        await runtime.settle()
+
+        assert b.views["a"].keys() == followed
+
+
+async def test_a_key_is_created_removed_and_created_again() -> None:
+    """Its generations rise over all of it, and a follower who was away sees the last value alone."""
+    async with TestRuntime() as runtime:
+        a, b = await two(runtime)
+        seen = [a.put("x", Session("ann"))]
+        await runtime.settle()
+        held = [b.held("a")["x"].generation]
+        a.delete("x")
+        await runtime.settle()
+        gone = dict(b.views["a"])
+        runtime.hub.lose("a")
+        for hits in range(3):
+            seen.append(a.put("x", Session("ann", hits)))
+            a.delete("x")
+        seen.append(a.put("x", Session("bob")))
+        await runtime.nodes["a"]._membership.announce(Member("a", runtime.nodes["a"].incarnation))
+        await runtime.advance(60)
+        held.append(b.held("a")["x"].generation)
+
+        assert seen == sorted(set(seen))
+        assert held == [seen[0], seen[-1]]
+        assert (gone, b.views["a"]) == ({}, {"x": Session("bob")})
+
+
+async def test_what_is_opened_again_goes_on_from_where_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the same life of its node: who has not heard that it was closed takes the new values for newer ones."""
+    async with TestRuntime() as runtime:
+        a, b = await two(runtime)
+        for hits in range(10):
+            a.put("x", Session("ann", hits))
+        a.put("y", Session("ann"))
+        await runtime.settle()
+        exchange = runtime.nodes["a"].exchange
+        with monkeypatch.context() as patch:
+            patch.setattr(exchange, "_post", lambda *_: None)
+            a.close()
+
+        again = runtime.nodes["a"].keyed(Sessions)
+        again.put("x", Session("bob"))
+        await runtime.advance(60)
+
+        assert b.views["a"] == {"x": Session("bob")}
+        assert b.held("a") == again.held("a")
+
+
+async def test_a_closed_one_takes_no_changes() -> None:
+    """Which nobody would hear of."""
+    async with TestRuntime() as runtime:
+        a, _ = await two(runtime)
+        a.put("x", Session("ann"))
+        a.close()
+
+        for change in (
+            lambda: a.put("x", Session("bob")),
+            lambda: a.delete("x"),
+            lambda: a.mutate("x", lambda _: None),
+        ):
+            with pytest.raises(KeyedClosed, match="the keyed state sessions is closed: open it again"):
+                change()
 
 
 async def test_a_lost_letter_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:

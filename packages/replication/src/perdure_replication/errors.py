@@ -15,6 +15,7 @@ PerdureError
     ├── InvalidState          a definition of a replicated state cannot be right: mend it
     ├── InvalidNode           a node's settings cannot be right: mend them
     ├── InvalidTransport      what a transport or a membership was given cannot be right: mend it
+    ├── KeyedClosed           a keyed state was closed: open it again
     ├── NodeClosed            the node is not open: use it inside `async with`
     ├── Fenced                a later life of this node has begun elsewhere: stop this one
     ├── MergedClosed          a merged value is not open: use it inside `async with`
@@ -199,6 +200,16 @@ class InvalidHosts(ReplicationError, ValueError):
 
     def __str__(self) -> str:
         return f"hosts {self.name!r}: {self.reason}"
+
+
+@dataclass(eq=False, repr=False)
+class KeyedClosed(ReplicationError):
+    """The keys of a keyed state were changed after it was closed, when nobody is told of them any more."""
+
+    state: str
+
+    def __str__(self) -> str:
+        return f"the keyed state {self.state} is closed: open it again by `node.keyed(...)`"
 
 
 @dataclass(eq=False, repr=False)

@@ -11,7 +11,7 @@ import msgspec
 from perdure_replication._envelopes import Freshness
 from perdure_replication._generation import Generation
 from perdure_replication._node import Node
-from perdure_replication.errors import MutationRefused
+from perdure_replication.errors import KeyedClosed, MutationRefused
 from perdure_replication.keyed._part import Held, Part
 from perdure_replication.keyed._state import KeyedState
 from perdure_replication.topics import (
@@ -178,8 +178,9 @@ class Keyed(Generic[V]):
         self.name = state.name
         self._node = node
         self._state = state
-        self._part: Part[V] = Part(state.wire)
         self._exchange = exchange_of(node)
+        self._part: Part[V] = Part(state.wire, self._exchange.ended.get(state.name, 0))
+        self._is_closed = False
         self._reader = _KeyedReader(self._exchange, state, wanted, pace)
         try:
             self._exchange.publish(self.name, node.name, self._part)
@@ -193,9 +194,9 @@ class Keyed(Generic[V]):
 
         A value that is equal to the one that is held keeps its generation, and is sent to nobody. Raises `ValueError`
         for a key that cannot be one, `MutationRefused` for a value that is None, cannot be encoded and read back, or is
-        too large; nothing has changed then. Raises `NodeClosed`.
+        too large; nothing has changed then. Raises `KeyedClosed` and `NodeClosed`.
         """
-        self._exchange.check()
+        self._check()
         data = self._encoded(check_key(key), value)
         held = self._part.record(key)
         if held is not None and held.data == data:
@@ -211,6 +212,7 @@ class Keyed(Generic[V]):
         A mutable value may be changed in place, for it is a copy. Returns the new generation, None if there was and is
         no value. Where `change` raises, that is raised, and otherwise what `put` raises; nothing has changed then.
         """
+        self._check()
         held = self._part.values.get(check_key(key))
         value = change(None if held is None else self._state.own(held))
         if value is not None:
@@ -218,7 +220,8 @@ class Keyed(Generic[V]):
         return None if held is None else self._delete(key)
 
     def delete(self, key: str) -> bool:
-        """Remove an own key. Returns False where there is none."""
+        """Remove an own key. Returns False where there is none. Raises `KeyedClosed` and `NodeClosed`."""
+        self._check()
         if key not in self._part.values:
             return False
         self._delete(key)
@@ -274,9 +277,18 @@ class Keyed(Generic[V]):
 
     def close(self) -> None:
         """Withdraw the own keys, and follow no others. May be called again."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self._exchange.ended[self.name] = self._part.number
         self._exchange.withdraw(self.name)
         self._exchange.unfollow(self._reader)
         self._reader.end()
+
+    def _check(self) -> None:
+        self._exchange.check()
+        if self._is_closed:
+            raise KeyedClosed(self.name)
 
     def _encoded(self, key: str, value: V) -> bytes:
         try:
@@ -297,7 +309,6 @@ class Keyed(Generic[V]):
             raise MutationRefused(self.name, f"the value of {key!r} could not be read back: {error}") from error
 
     def _delete(self, key: str) -> Generation:
-        self._exchange.check()
         generation = self._part.delete(key, self._node.incarnation)
         self._reader.tell(KeyedChange(self._node.name, key, generation, None, "removed"))
         return generation

@@ -52,10 +52,11 @@ _decode = msgspec.msgpack.Decoder(_Place).decode
 class Part(Generic[V]):
     """The source of a node's own keys."""
 
-    def __init__(self, format: int) -> None:
+    def __init__(self, format: int, number: int = 0) -> None:
+        """Take the version of the values' data, and the number of the last change of an earlier part."""
         self.format = format
         self.values: dict[str, V] = {}
-        self.number = 0
+        self.number = number
         """Of the last change."""
         self._life = token_bytes(8)
         self._records: dict[str, tuple[int, Record]] = {}

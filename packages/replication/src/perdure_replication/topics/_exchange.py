@@ -76,6 +76,8 @@ class Exchange:
         self.node = node
         self.neighbours: dict[str, Neighbour] = {}
         self.offered: dict[str, Offered] = {}
+        self.ended: dict[str, int] = {}
+        """How far the topics of this node's own keys were that it offers no more: one that is offered again goes on."""
         self._readers: dict[str, Reader] = {}
         self._numbers = count(1)
         self._random = Random(f"{node.name} {node.incarnation}")

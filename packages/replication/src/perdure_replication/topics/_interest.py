@@ -63,14 +63,10 @@ EVERYTHING = Interest(prefixes=("",))
 
 def interest(keys: Iterable[str] = (), prefixes: Iterable[str] = ()) -> Interest:
     """Return an interest with each key and prefix once. Raises `ValueError` for what it cannot name."""
-    for name, given in (("keys", keys), ("prefixes", prefixes)):
-        if isinstance(given, str):
-            raise ValueError(f"{name} are several texts: write ({given!r},)")
-    keys, prefixes = set(keys), tuple(sorted(set(prefixes)))
-    shortest = tuple(prefix for prefix in prefixes if not prefix.startswith(tuple(p for p in prefixes if p < prefix)))
-    if sum(map(len, keys)) + sum(map(len, prefixes)) > MAX_CHARACTERS:
+    keys, shortest = _texts("keys", keys), _shortest(_texts("prefixes", prefixes))
+    if sum(map(len, keys)) + sum(map(len, shortest)) > MAX_CHARACTERS:
         raise ValueError(f"an interest has up to {MAX_CHARACTERS:,} characters: follow a prefix instead of many keys")
-    wanted = Interest(tuple(sorted(key for key in keys if not key.startswith(shortest))), shortest)
+    wanted = Interest(tuple(key for key in keys if not key.startswith(shortest)), shortest)
     try:
         return msgspec.convert(msgspec.to_builtins(wanted), Interest)
     except msgspec.ValidationError as error:
@@ -91,6 +87,34 @@ def first_of(keys: Sequence[str]) -> Interest:
 
 def check_key(key: str) -> str:
     """Return a key. Raises `ValueError` for what cannot be one."""
-    if not isinstance(key, str) or not 1 <= len(key) <= MAX_KEY:
-        raise ValueError(f"a key is a text of 1 to {MAX_KEY} characters, not {str(key)[:40]!r}")
+    if not is_text(key) or not 1 <= len(key) <= MAX_KEY:
+        raise ValueError(f"a key is a text of 1 to {MAX_KEY} characters, not {ascii(key)[:40]}")
     return key
+
+
+def is_text(value: object) -> bool:
+    """Tell whether something is a text that can be sent: half of a surrogate pair cannot."""
+    try:
+        return isinstance(value, str) and value.encode() is not None
+    except UnicodeEncodeError:
+        return False
+
+
+def _texts(name: str, given: Iterable[str]) -> list[str]:
+    """Return some texts in their order, each once."""
+    if isinstance(given, str):
+        raise ValueError(f"{name} are several texts: write ({given!r},)")
+    texts = set(given)
+    for text in texts:
+        if not is_text(text):
+            raise ValueError(f"{name} are texts that can be encoded, and {ascii(text)[:40]} is none")
+    return sorted(texts)
+
+
+def _shortest(prefixes: list[str]) -> tuple[str, ...]:
+    """Return those of some ascending prefixes that begin with no other: it would be right before them."""
+    shortest: list[str] = []
+    for prefix in prefixes:
+        if not shortest or not prefix.startswith(shortest[-1]):
+            shortest.append(prefix)
+    return tuple(shortest)
