@@ -38,6 +38,7 @@ from perdure.actors._supervision import (
 )
 from perdure.actors._system import ActorSystem
 from perdure.actors._timers import ActorTimer, ReceiveTimeout
+from perdure.actors._views import ActorView, SystemView
 
 __all__ = [
     "Actor",
@@ -45,6 +46,7 @@ __all__ = [
     "ActorRef",
     "ActorSystem",
     "ActorTimer",
+    "ActorView",
     "AllForOne",
     "Backoff",
     "ByError",
@@ -79,6 +81,7 @@ __all__ = [
     "Supervision",
     "SystemClock",
     "SystemEvent",
+    "SystemView",
     "Terminated",
     "Timer",
     "run",

@@ -7,6 +7,7 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from perdure.actors._supervision import Restart, Supervision
+from perdure.actors._views import Known, Life
 
 if TYPE_CHECKING:
     from perdure.actors._context import Context
@@ -41,6 +42,9 @@ class Actor:
     stop_timeout: ClassVar[float | None] = None
     """Seconds that a stop may take before the actor is cancelled, if less than the system's; None for no more limit."""
 
+    _FIRST: ClassVar[Life] = "starting"
+    """What an instance does that has no hook called yet."""
+
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         if "type_name" not in cls.__dict__:
@@ -73,6 +77,10 @@ class Actor:
 
     def _put_away(self) -> None:
         """Part with an instance that stops or is put away, after its last hook: the floor above takes a snapshot."""
+
+    def _known(self, *, states: bool) -> Known:
+        """Return what this instance knows of itself, for who looks at it."""
+        return Known(state=dict(vars(self)) if states else None)
 
     def _receive(self, message: Any, context: Context) -> Coroutine[Any, Any, Any]:
         """Return the coroutine that handles one message."""

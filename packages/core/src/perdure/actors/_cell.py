@@ -47,6 +47,7 @@ from perdure.actors._supervision import (
     is_superseded,
 )
 from perdure.actors._timers import ActorTimer, ReceiveTimeout
+from perdure.actors._views import Known, Life
 from perdure.errors import ActorStopped, AskedItself, Rejected, StartTimeout, Superseded, Unhandled
 
 if TYPE_CHECKING:
@@ -168,6 +169,34 @@ class Cell:
     def creator(self) -> Cell | None:
         """The actor that waits for this one to start, if there is one."""
         return None if self._started is None or self._started.done() else self._creator
+
+    @property
+    def life(self) -> Life:
+        """What it does now."""
+        if self._change in (Change.STOP, Change.PASSIVATE):
+            return "stopping"
+        if self._in_hand is not None:
+            return "handling"
+        if not self._scheduled:
+            return "idle"
+        if self._task is None and not self.parting:
+            return "queued"
+        if self._failures is not None or self.parting:
+            return "restarting"
+        return "handling" if self._actor is not None else self.props.actor_type._FIRST
+
+    @property
+    def depth(self) -> int:
+        """How many messages wait for their turn, or for room."""
+        return (self._first is not None) + (0 if self._mailbox is None else self._mailbox.waiting)
+
+    @property
+    def stashed(self) -> int:
+        return 0 if self._belongings is None else len(self._belongings.stash)
+
+    def known(self, *, states: bool) -> Known:
+        """Return what the instance knows of itself, its state if wished."""
+        return Known() if self._actor is None else self._actor._known(states=states)
 
     def own(self) -> Belongings:
         if self._belongings is None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable, Iterator
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -24,9 +25,12 @@ class Dispatcher:
     _STRETCH: ClassVar[int] = 64  # turns in a row, before the loop may look after others
     _RESTING: ClassVar[int] = 64  # runners that are kept for later
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, context: Context) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, context: Context, monotonic: Callable[[], float]) -> None:
         self.loop = loop
         self.context = context
+        self.began = 0.0
+        """When the present stretch of turns began, or the last one."""
+        self._monotonic = monotonic
         self._ready: deque[Cell] = deque()
         self._called = False
         self._resting: list[Runner] = []
@@ -53,6 +57,10 @@ class Dispatcher:
         if runner in self._resting:
             self._resting.remove(runner)
 
+    def waiting(self) -> Iterator[tuple[Cell, float]]:
+        """Yield the cells whose turn has begun and waits for something, and when it began."""
+        return filter(None, [runner.waiting for runner in self._runners])
+
     async def close(self) -> None:
         """End the runners, when all cells are closed; a turn that is still under way was left to itself."""
         self._room = 0
@@ -64,6 +72,7 @@ class Dispatcher:
     def _run(self) -> None:
         ready, resting = self._ready, self._resting
         left = self._STRETCH
+        self.began = self._monotonic()
         try:
             while ready and left:
                 runner = resting.pop() if resting else self._new_runner()

@@ -54,6 +54,11 @@ class Mailbox:
     def __len__(self) -> int:
         return len(self._queue)
 
+    @property
+    def waiting(self) -> int:
+        """How many envelopes are queued or parked."""
+        return len(self._queue) + (0 if self._parked is None else len(self._parked))
+
     def __contains__(self, envelope: Envelope) -> bool:
         return envelope in self._queue
 

@@ -37,6 +37,7 @@ class Runner(Coroutine[Any, Any, None]):
 
     __slots__ = (
         "_asyncio_future_blocking",
+        "_began",
         "_by_hand",
         "_cancel",
         "_cell",
@@ -54,6 +55,7 @@ class Runner(Coroutine[Any, Any, None]):
 
     def __init__(self, dispatcher: Dispatcher) -> None:
         self._asyncio_future_blocking = False
+        self._began = 0.0  # when the turn did
         self._by_hand = True
         self._cancel: asyncio.CancelledError | None = None  # what the next step raises
         self._cell: Cell
@@ -72,6 +74,11 @@ class Runner(Coroutine[Any, Any, None]):
     def is_waiting(self) -> bool:
         """True while a turn is under way."""
         return self._turn is not None
+
+    @property
+    def waiting(self) -> tuple[Cell, float] | None:
+        """Whose turn waits here for something, and when it began; None while no turn waits."""
+        return (self._cell, self._began) if self._waits_for is not None or not self._by_hand else None
 
     # Steps by hand.
 
@@ -98,7 +105,7 @@ class Runner(Coroutine[Any, Any, None]):
                     cell.break_off(error)
                     self._end = error
                 else:
-                    self._cell, self._context = cell, context
+                    self._cell, self._context, self._began = cell, context, self._dispatcher.began
                     break
         finally:
             _leave_task(self._loop, task)

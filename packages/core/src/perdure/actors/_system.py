@@ -8,7 +8,8 @@ import logging
 import math
 import random
 import warnings
-from collections.abc import AsyncIterable, Awaitable, Callable, Mapping
+from collections import Counter
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, ClassVar, TypeVar
 
@@ -27,6 +28,7 @@ from perdure.actors._signals import DeadLetter, StopReason, SystemEvent, Termina
 from perdure.actors._sinks import Sink
 from perdure.actors._streams import Overflow, Subscription, Topic, Topics
 from perdure.actors._supervision import Restart, Supervision
+from perdure.actors._views import Looking, SystemView
 from perdure.actors._watches import Watches
 from perdure.errors import ActorStopped, AskTimeout, InvalidIdentifier, NameTaken, SystemCrashed
 
@@ -70,6 +72,8 @@ class ActorSystem:
         """What actors share, by name; see `resource`."""
         self.dead_letters = 0
         """How many messages could not be handled."""
+        self.passivated = 0
+        """How often an idle actor was put away."""
         self._passivate_after = passivate_after
         self._passivation = Passivation(self.clock)
         self._cells: dict[str, Cell] = {}
@@ -91,7 +95,7 @@ class ActorSystem:
             raise RuntimeError("a system is entered once; make another")
         self.loop = asyncio.get_running_loop()
         self.context = contextvars.copy_context()
-        self.dispatcher = Dispatcher(self.loop, self.context)
+        self.dispatcher = Dispatcher(self.loop, self.context, self.clock.monotonic)
         self._shutdown = self.loop.create_future()
         self._host = asyncio.current_task()
         await self._open()
@@ -169,6 +173,39 @@ class ActorSystem:
         if cell is not None:
             return [child.ref() for child in cell.children()]
         return [cell.ref() for cell in self._cells.values() if cell.path.parent == above]
+
+    def inspect(self, path: str | None = None, *, states: bool = False, most: int = 1000) -> SystemView:
+        """Return what the system and its live actors are doing now, as a tree; of `path` and below, if it is given.
+
+        With `states` it holds what the actors have in memory, not copied; without, nothing of that. At most `most`
+        actors are shown. Raises `LookupError` when no actor lives at `path`.
+        """
+        looking = Looking(most, self.clock.monotonic(), self._waiting(), states=states)
+        return SystemView(
+            status=self._state,
+            live=len(self._cells),
+            passivated=self.passivated,
+            dead_letters=self.dead_letters,
+            types=dict(Counter(cell.props.actor_type.type_name for cell in self._cells.values())),
+            actors=looking.views(self._seen_from(path)),
+            omitted=looking.omitted,
+        )
+
+    def shown(self, path: str, props: Props) -> str:
+        """Return the path of an actor as others may see it, such as readers of logs."""
+        return path
+
+    def _seen_from(self, path: str | None) -> list[Cell]:
+        if path is None:
+            return [cell for cell in self._cells.values() if cell.parent is None]
+        cell = self._cells.get(ActorPath(path))
+        if cell is None:
+            raise LookupError(f"no actor lives at {path}: it may have been put away, or never been asked")
+        return [cell]
+
+    def _waiting(self) -> Iterator[tuple[Cell, float]]:
+        """Yield the cells whose turn waits for something, and when it began."""
+        return iter(()) if self._state == "new" else self.dispatcher.waiting()
 
     # Events.
 
@@ -352,6 +389,7 @@ class ActorSystem:
         if cell.props.virtual:
             self._passivation.forget(cell, self._period(cell))
         if reason is None:
+            self.passivated += 1
             return
         self._watches.forget(cell)
         if (topic := self._topics.find(cell.path)) is not None:

@@ -72,6 +72,10 @@ class CommitQueue:
         self._committing: asyncio.Future[Sequence[Conflict | None]] | None = None  # the loop would not keep it alive
         self._parked: deque[_Pending] = deque()
         self._drained: asyncio.Future[None] | None = None
+        self.failure: BaseException | None = None
+        """What the last commit raised, if it did."""
+        self._since: float | None = None  # when the oldest of what is being committed was there
+        self._left_since: float | None = None  # the same of what had no room in the batch
 
     def submit(self, group: WriteGroup, size: int) -> Awaitable[Conflict | None]:
         """Commit a group that holds `size` bytes; the result is there when it is durable or known to be in conflict.
@@ -91,6 +95,11 @@ class CommitQueue:
             self._loop.call_soon(self._commit, True)
         return pending
 
+    @property
+    def lag(self) -> float:
+        """For how many seconds the oldest group has been waiting to be durable, within one commit; 0 when none is."""
+        return 0.0 if self._since is None else time.monotonic() - self._since
+
     def _has_room(self, size: int) -> bool:
         return self._bytes + size <= self._pending_bytes or self._bytes == 0
 
@@ -103,7 +112,10 @@ class CommitQueue:
             await asyncio.shield(self._drained)
 
     def _commit(self, after_gap: bool = False) -> None:
-        batch = self._take(self._pace.take(len(self._pending), time.monotonic(), after_gap=after_gap))
+        now = time.monotonic()
+        self._since = now if self._left_since is None else self._left_since
+        batch = self._take(self._pace.take(len(self._pending), now, after_gap=after_gap))
+        self._left_since = self._since if self._pending else None
         try:
             commit = self._committing = asyncio.ensure_future(
                 self._backend.commit([pending.group for pending in batch])
@@ -125,10 +137,12 @@ class CommitQueue:
 
     def _settle(self, batch: list[_Pending], commit: asyncio.Future[Sequence[Conflict | None]]) -> None:
         self._pace.ended(time.monotonic())
+        self._since = self.failure = None
         outcomes: Sequence[Conflict | BaseException | None]
         if commit.cancelled():
             outcomes = _failures(batch, OutcomeUnknown("commit", "the commit was cancelled"))
         elif (error := commit.exception()) is not None:
+            self.failure = error
             outcomes = _failures(batch, error)
         elif len(outcomes := commit.result()) != len(batch):
             text = f"{len(outcomes)} outcomes for {len(batch)} groups"

@@ -98,6 +98,16 @@ class Journal:
         """Yield the log from a sequence number on, up to another and without it, in pages."""
         return pages(self.backend, EVENTS, persistence_id, start, stop)
 
+    @property
+    def lag(self) -> float:
+        """For how many seconds the oldest write has been waiting to be durable; 0 when none is."""
+        return self._queue.lag
+
+    @property
+    def failure(self) -> BaseException | None:
+        """What the last commit raised, if it did."""
+        return self._queue.failure
+
     async def close(self) -> None:
         """Settle what was submitted and refuse the rest."""
         await self._queue.close()

@@ -5,6 +5,7 @@ from perdure.persistence._changes import Changed
 from perdure.persistence._claims import Owner
 from perdure.persistence._durable_state_actor import DurableStateActor
 from perdure.persistence._following import Numbered
+from perdure.persistence._health import Health, StuckActor
 from perdure.persistence._notices import RecoveryFellBack, SnapshotFailed, SnapshotSaved
 from perdure.persistence._recovery import Recovery
 from perdure.persistence._replay import Replayed, replay
@@ -17,6 +18,7 @@ __all__ = [
     "Changed",
     "DurableStateActor",
     "Full",
+    "Health",
     "Light",
     "Numbered",
     "Owner",
@@ -27,6 +29,7 @@ __all__ = [
     "SnapshotFailed",
     "SnapshotSaved",
     "Strategy",
+    "StuckActor",
     "WarmStates",
     "replay",
 ]

@@ -90,6 +90,11 @@ class Head(ABC):
             raise StateUnknown(self.persistence_id)
         return self._state
 
+    @property
+    def is_unknown(self) -> bool:
+        """True while the state may have been changed for something that was not stored."""
+        return self._state is self.UNKNOWN
+
     async def unlock(self) -> None:
         """Have the keys at hand. Raises `SubjectForgotten`, and forgets the state."""
         if self.custody is not None and self.custody.has_subject:

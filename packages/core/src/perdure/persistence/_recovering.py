@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar
 from perdure.actors import Actor, Context, Subscription
 from perdure.actors._path import unescaped
 from perdure.actors._props import Props
+from perdure.actors._views import Known, Life
 from perdure.errors import PerdureError
 from perdure.evolution import Evolution
 from perdure.persistence._head import Head
@@ -31,6 +32,8 @@ class Recovering(Actor, ABC, Generic[S, H]):
 
     sealing: ClassVar[Sealing | Keyring | Literal["system", "none"]] = "system"
     """With what it is sealed that is stored: as the system seals, with a sealing of its own, or not at all."""
+
+    _FIRST: ClassVar[Life] = "recovering"
 
     _entity: H | None = None
 
@@ -84,6 +87,13 @@ class Recovering(Actor, ABC, Generic[S, H]):
 
     def _initial(self) -> S:
         return copy.deepcopy(self.initial_state)
+
+    def _known(self, *, states: bool) -> Known:
+        head = self._durable()
+        state = None
+        if states:
+            state = "unknown until it is read again" if head.is_unknown else head.state
+        return Known(head.identity, head.sequence_number, state)
 
     def _receive(self, message: Any, context: Context) -> Coroutine[Any, Any, Any]:
         if (self._entity or self._durable()).is_ready:

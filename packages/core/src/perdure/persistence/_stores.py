@@ -14,7 +14,9 @@ from perdure.persistence._changes import Watchers
 from perdure.persistence._claims import Claims
 from perdure.persistence._definition import Definition, revision_codec
 from perdure.persistence._following import Followers
+from perdure.persistence._health import Probe
 from perdure.persistence._notices import SnapshotFailed, SnapshotSaved
+from perdure.persistence._recoveries import Recoveries
 from perdure.persistence._strategy import Light
 from perdure.persistence._warm import WarmStates
 from perdure.security import Vault
@@ -51,10 +53,11 @@ class Stores:
         self.followers = Followers()
         self.watchers = Watchers()
         self.publish = publish
-        self.recoveries = asyncio.Semaphore(max_recoveries)
+        self.recoveries = Recoveries(max_recoveries)
         self.archive = archive
         self.vault = vault
         self.claims = None if owner is None else Claims(owner, journal, clock.time)
+        self.probe = Probe(journal.backend, clock.monotonic)
         self._warm = warm
         self._clock = clock
         self._write = write
@@ -137,4 +140,5 @@ class Stores:
     async def close(self) -> None:
         """Let everything that was begun be settled."""
         await self.settle()
+        await self.probe.close()
         await self.journal.close()

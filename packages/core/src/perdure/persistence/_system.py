@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,6 +16,7 @@ from perdure.actors._props import Props
 from perdure.errors import NameTaken
 from perdure.journal import Format, Journal
 from perdure.persistence._claims import Claims, Owner
+from perdure.persistence._health import Health, StuckActor
 from perdure.persistence._recovering import Recovering, persistence_id_of
 from perdure.persistence._replay import replayed
 from perdure.persistence._stores import Stores
@@ -185,6 +186,73 @@ class ActorSystem(actors.ActorSystem):
             claims.forget(name)
             if self._find(ref.path) is not None:
                 await ref.stop()
+
+    async def health(
+        self,
+        *,
+        timeout: float = 2.0,
+        max_lag: float = 5.0,
+        stuck_after: float = 30.0,
+        max_stuck: int | None = None,
+    ) -> Health:
+        """Return how the system is, for a readiness endpoint. Never raises for what is wrong with it.
+
+        The store is read, and has `timeout` seconds to answer. Commits are late when the oldest write has been waiting
+        for more than `max_lag` seconds. An actor is stuck when its turn has been waiting for `stuck_after` seconds, for
+        whatever it awaits; more than `max_stuck` of them, if that is given, make the system unready.
+        """
+        stores = self._stores
+        if stores is None or self._state != "open":
+            return self._health((self._why_not_open(),), None, (), stores)
+        seconds, silence = await stores.probe.ask(timeout)
+        stuck = self._stuck(stuck_after)
+        lag = stores.journal.lag
+        reasons = [
+            *([silence] if silence else ()),
+            *([f"a write has been waiting for {lag:.3g} s"] if lag > max_lag else ()),
+            *([f"{len(stuck)} actors are stuck"] if max_stuck is not None and len(stuck) > max_stuck else ()),
+        ]
+        return self._health(tuple(reasons), seconds, stuck, stores)
+
+    def _health(
+        self, reasons: tuple[str, ...], seconds: float | None, stuck: Sequence[StuckActor], stores: Stores | None
+    ) -> Health:
+        failure = None if stores is None else stores.journal.failure
+        return Health(
+            ready=not reasons,
+            reasons=reasons,
+            store_seconds=seconds,
+            commit_lag=0.0 if stores is None else stores.journal.lag,
+            commit_error=None if failure is None else type(failure).__name__,
+            recovering=0 if stores is None else stores.recoveries.running,
+            waiting_to_recover=0 if stores is None else stores.recoveries.waiting,
+            live=self.live,
+            dead_letters=self.dead_letters,
+            stuck_count=len(stuck),
+            stuck=tuple(stuck[: Health.MOST]),
+        )
+
+    def _stuck(self, seconds: float) -> list[StuckActor]:
+        """Return the actors whose turn has been waiting so long, the longest first."""
+        now = self.clock.monotonic()
+        return [
+            StuckActor(
+                path=str(self.shown(cell.path, cell.props)),
+                type=cell.props.actor_type.type_name,
+                life=cell.life,
+                message=None if cell.in_hand is None else type(cell.in_hand.message).__name__,
+                seconds=now - began,
+            )
+            for cell, began in sorted(self._waiting(), key=lambda waiting: waiting[1])
+            if now - began >= seconds
+        ]
+
+    def shown(self, path: str, props: Props) -> str:
+        """Return the path of an actor as others may see it, such as readers of logs: hidden where names are."""
+        if self._stores is None or not self._stores.vault.hides_names:
+            return path
+        name = persistence_id_of(path, props) if issubclass(props.actor_type, Recovering) else path
+        return path_of(path_of("", props.actor_type.type_name), self._stores.vault.stored_name(name))
 
     def _claims(self) -> Claims:
         if self._stores is None:
