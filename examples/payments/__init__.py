@@ -1,0 +1,1 @@
+"""Payments: durable accounts behind HTTP, transfers that survive a crash between their steps, a read model."""
