@@ -158,7 +158,7 @@ def load(entry: EntryPoint, hooks: type[Any], what: str) -> Any:
         manager.check_pending()
     except PerdureError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         reason = f"{type(error).__name__}: {error}"
         raise BrokenPlugin(entry.name, distribution(entry), reason, what) from error
     return manager.hook

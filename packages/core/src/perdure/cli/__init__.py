@@ -16,7 +16,7 @@ has a function of the same name, which is mostly `async`. It parses, calls a fun
 - `perdure.cli._options` has the options that commands share; a parameter of the type `Keys` becomes four of them.
 - `perdure.cli._stores` opens stores, with their keys.
 - `perdure.cli._formats` prints what was found, `perdure.cli._console` tells on standard error how far work has come.
-- Raise what the library raises, or `typer.BadParameter` for wrong use: it becomes one line on standard error. Return 1
+- Raise what the library raises, or `perdure.cli._use.WrongUse`: it becomes one line on standard error. Return 1
   where something was found. Ctrl-C cancels an async command, so what it has opened is closed.
 
 A plug-in adds commands by the hook `perdure_commands` of the group `perdure.plugins`: see `perdure.PluginHooks`.

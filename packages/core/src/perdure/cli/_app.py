@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import inspect
+import logging
 import os
 import pkgutil
 import sys
@@ -23,6 +24,7 @@ from perdure._plugins import load_plugins
 from perdure.cli import commands
 from perdure.cli._console import say
 from perdure.cli._options import with_keys
+from perdure.cli._use import WrongUse
 from perdure.errors import BrokenPlugin, InvalidIdentifier, KeyringError, PerdureError, UnknownBackend
 
 _WRONG_USE = (InvalidIdentifier, KeyringError, UnknownBackend)
@@ -96,6 +98,9 @@ def run(arguments: Sequence[str] | None) -> int:
             return _hang_up()
         except KeyboardInterrupt:
             return 130
+        except WrongUse as error:
+            say(error.message)
+            return error.exit_code
         except typer.TyperException as error:
             say(f"{error.format_message().rstrip('.')}. See '{_path_of(error)} --help'")
             return 2
@@ -169,7 +174,17 @@ def _have_all_text_printed(*streams: TextIO) -> None:
 
 @contextmanager
 def _plain_warnings() -> Iterator[None]:
-    """Show warnings as lines on standard error, without the line of code that they come from."""
+    """Show warnings, and what the library logs as such, as lines on standard error."""
+    log, lines = logging.getLogger("perdure"), _Lines(logging.WARNING)
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_: say(f"warning: {message}")
-        yield
+        log.addHandler(lines)
+        try:
+            yield
+        finally:
+            log.removeHandler(lines)
+
+
+class _Lines(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        say(f"warning: {record.getMessage()}")

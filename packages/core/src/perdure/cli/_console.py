@@ -23,7 +23,9 @@ def is_terminal(stream: TextIO) -> bool:
 
 def console(stream: TextIO) -> Console:
     """Return what writes to a stream: in colour on a terminal, unless NO_COLOR is set; never in a pipe."""
-    return Console(file=stream, force_terminal=is_terminal(stream), highlight=False, markup=False, emoji=False)
+    return Console(
+        file=stream, force_terminal=is_terminal(stream), highlight=False, markup=False, emoji=False, soft_wrap=True
+    )
 
 
 def say(what: object) -> None:
@@ -53,7 +55,7 @@ class Bar:
 def progress(what: str, unit: str, total: float | None = None) -> Iterator[Bar]:
     """Show on standard error how far work has come, and at what rate of units a second; nothing where no terminal is.
 
-    It goes away when the work is over.
+    What is printed meanwhile comes above it. It goes away when the work is over.
     """
     shown = Progress(
         SpinnerColumn(),
@@ -64,6 +66,7 @@ def progress(what: str, unit: str, total: float | None = None) -> Iterator[Bar]:
         TextColumn("{task.description}"),
         console=console(sys.stderr),
         transient=True,
+        redirect_stdout=is_terminal(sys.stdout),  # else what is for a pipe would be written to the terminal
         disable=not is_terminal(sys.stderr),
     )
     with shown:

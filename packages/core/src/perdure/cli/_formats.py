@@ -8,12 +8,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import msgspec
-from rich.table import Table
+from rich.cells import cell_len
+from rich.text import Text
 
 from perdure.cli._console import console, is_terminal, visible
+from perdure.journal import is_model
 
 
 class Form(StrEnum):
@@ -55,7 +57,12 @@ def fields(form: Form, **values: object) -> None:
 
 def as_json(value: object) -> str:
     """Return a value as JSON in one line. Bytes are in base64, what JSON cannot say is its `repr`."""
-    return msgspec.json.encode(_speakable(value), enc_hook=repr).decode()
+    return msgspec.json.encode(_speakable(value), enc_hook=_dumped).decode()
+
+
+def _dumped(value: Any) -> object:
+    """Return what a pydantic model dumps, and of anything else how it looks."""
+    return _speakable(value.model_dump()) if is_model(type(value)) else repr(value)
 
 
 def _speakable(value: object) -> object:
@@ -76,6 +83,8 @@ def _cell(value: object) -> str:
             return visible(value)
         case datetime():
             return value.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        case list() | tuple() if all(isinstance(held, str) for held in value):
+            return visible(", ".join(value))
         case _:
             return visible(as_json(value))
 
@@ -139,14 +148,14 @@ class _Tabs(_Printer):
 
 
 class _Aligned(_Printer):
-    """A table for people. Columns are as wide as what was in them so far."""
+    """A table for people. Columns are as wide as what was in them so far; the terminal wraps what is too wide."""
 
     _ROWS: ClassVar[int] = 100
 
     def __init__(self, columns: tuple[str, ...], live: bool) -> None:
         super().__init__(columns, live)
-        self._console = console(sys.stdout)
-        self._widths = [len(column) for column in columns[:-1]]
+        self._headings = [_heading(column) for column in columns]
+        self._widths = [len(heading) for heading in self._headings]
         self._rows: list[list[str]] = []
         self._has_heading = False
 
@@ -159,20 +168,18 @@ class _Aligned(_Printer):
         self._print()
 
     def _print(self) -> None:
-        if not self._rows:
-            return
-        self._widths = [
-            max(width, *(len(row[index]) for row in self._rows)) for index, width in enumerate(self._widths)
-        ]
-        table = Table(box=None, pad_edge=False, show_header=not self._has_heading, header_style="bold")
-        for index, column in enumerate(self._columns):
-            width = self._widths[index] if index < len(self._widths) else None
-            table.add_column(_heading(column), min_width=width, overflow="fold")
         for row in self._rows:
-            table.add_row(*row)
-        self._console.print(table)
+            self._widths = [max(width, cell_len(cell)) for width, cell in zip(self._widths, row, strict=True)]
+        if self._rows and not self._has_heading:
+            console(sys.stdout).print(Text(self._aligned(self._headings), style="bold"), soft_wrap=True)
+            self._has_heading = True
+        for row in self._rows:
+            self._line(f"{self._aligned(row)}\n")
         self._rows.clear()
-        self._has_heading = True
+
+    def _aligned(self, cells: list[str]) -> str:
+        padded = [cell + " " * (width - cell_len(cell)) for cell, width in zip(cells, self._widths, strict=True)]
+        return "  ".join(padded).rstrip()
 
 
 def _printer(form: Form, columns: tuple[str, ...], live: bool) -> _Printer:

@@ -14,6 +14,7 @@ import typer
 
 from perdure.abc import Backend
 from perdure.cli._formats import Form
+from perdure.cli._use import WrongUse
 from perdure.security import Keyring, Sealing, is_sealed_whole, sealing_as_stored
 
 _KEYS = "Keys"
@@ -24,6 +25,12 @@ FormOption: TypeAlias = Annotated[Form, typer.Option("--format", "-f", help="Wha
 Limit: TypeAlias = Annotated[int | None, typer.Option(min=0, help="At most so many.")]
 TypeName: TypeAlias = Annotated[
     str | None, typer.Option("--type", metavar="MODULE:CLASS", help="The actor type, for example bank:Account.")
+]
+SnapshotsUrl: TypeAlias = Annotated[
+    str | None, typer.Option("--snapshots", metavar="URL", help="Where snapshots are, if not in the store.")
+]
+ArchiveUrl: TypeAlias = Annotated[
+    str | None, typer.Option("--archive", metavar="URL", help="Where archived events are, if not in the store.")
 ]
 
 _File: TypeAlias = Annotated[
@@ -38,6 +45,19 @@ _SealedAs: TypeAlias = Annotated[
 _Plaintext: TypeAlias = Annotated[bool, typer.Option("--accept-plaintext", help="Read also what is not sealed yet.")]
 
 
+def moment(text: str) -> int | datetime:
+    """Return the sequence number, or the time with its zone, that an option says. Raises `WrongUse`."""
+    if text.isascii() and text.isdecimal():
+        return int(text)
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        raise WrongUse(f"{text!r} is neither a number nor a time like 2026-01-31T23:59:00Z") from None
+    if time.tzinfo is None:
+        raise WrongUse(f"the time {text} has no zone: write for example {text}Z")
+    return time
+
+
 class Keys(msgspec.Struct, frozen=True):
     """With what a store is sealed, as the options say it. A command that has such a parameter has these options."""
 
@@ -49,21 +69,21 @@ class Keys(msgspec.Struct, frozen=True):
     def keyring(self) -> Keyring | None:
         """Return the keys, None where none are given. Raises `KeyringError`."""
         if self.file is not None and self.variable is not None:
-            raise typer.BadParameter("give the keys by --keys or by --keys-env, not by both")
+            raise WrongUse("give the keys by --keys or by --keys-env, not by both")
         if self.file is not None:
             return Keyring.from_file(self.file)
         return None if self.variable is None else Keyring.from_environment(self.variable)
 
     async def sealing(self, backend: Backend) -> Sealing | None:
-        """Return the sealing of an open store, and write nothing. Raises `typer.BadParameter`, `KeyringError`."""
+        """Return the sealing of an open store, and write nothing. Raises `WrongUse`, `KeyringError`."""
         keyring = self.keyring()
         sealed = await is_sealed_whole(backend)
         if keyring is None and sealed:
-            raise typer.BadParameter("the store is sealed: give its keys by --keys FILE or --keys-env NAME")
+            raise WrongUse("the store is sealed: give its keys by --keys FILE or --keys-env NAME")
         if keyring is None:
             return None
         if not sealed:
-            raise typer.BadParameter("the store is not sealed: leave the keys out")
+            raise WrongUse("the store is not sealed: leave the keys out")
         until = datetime.max.replace(tzinfo=UTC) if self.plaintext else None
         return await sealing_as_stored(backend, keyring, store=self.sealed_as, plaintext_until=until)
 

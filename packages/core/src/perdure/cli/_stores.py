@@ -14,6 +14,7 @@ from perdure.cli._options import Keys
 from perdure.persistence import PersistentActor
 from perdure.query import Query
 from perdure.security import Sealing
+from perdure.snapshots import Archive, SnapshotStore, open_archive, open_snapshots
 
 T = TypeVar("T")
 
@@ -34,13 +35,35 @@ async def opened(url: str, keys: Keys | None = None, *, create: bool = False) ->
     """Yield the store at a URL, and close it.
 
     Raises what `open_backend` raises, so `StoreMissing` where there is none, unless one is to be made;
-    `typer.BadParameter` where keys are wanting, or given for a store that is not sealed.
+    `WrongUse` where keys are wanting, or given for a store that is not sealed.
     """
     backend = await open_backend(url, create=create)
     try:
         yield Store(url, backend, None if keys is None else await keys.sealing(backend))
     finally:
         await backend.close()
+
+
+@asynccontextmanager
+async def opened_snapshots(url: str | None) -> AsyncGenerator[SnapshotStore | None, None]:
+    """Yield the snapshot store at a URL, and close it; None where there is none of its own."""
+    store = None if url is None else await open_snapshots(url)
+    try:
+        yield store
+    finally:
+        if store is not None:
+            await store.close()
+
+
+@asynccontextmanager
+async def opened_archive(url: str | None) -> AsyncGenerator[Archive | None, None]:
+    """Yield the archive at a URL, and close it; None where there is none of its own."""
+    archive = None if url is None else await open_archive(url)
+    try:
+        yield archive
+    finally:
+        if archive is not None:
+            await archive.close()
 
 
 async def first(limit: int | None, stream: AsyncIterator[T]) -> AsyncGenerator[T, None]:

@@ -51,6 +51,7 @@ PerdureError
     ├── CreateStoreError      the store cannot be opened or created: look at the path
     │   └── StoreMissing      there is none, and none was to be made: is the URL right?
     ├── EntryNotFound         nothing under this key
+    ├── ForeignCollection     a collection is used otherwise, and is not touched
     ├── OutcomeUnknown        a write may or may not have happened: read before deciding
     ├── StoreClosed           used after close
     └── StoreUnavailable      the store does not answer: retry later
@@ -104,6 +105,7 @@ from perdure.errors._stores import (
     BrokenPlugin,
     CreateStoreError,
     EntryNotFound,
+    ForeignCollection,
     InvalidIdentifier,
     OutcomeUnknown,
     StoreBusy,
@@ -132,6 +134,7 @@ __all__ = [
     "EventsNeeded",
     "EventsRemoved",
     "EvolutionError",
+    "ForeignCollection",
     "InvalidIdentifier",
     "InvalidTag",
     "KeyMissing",

@@ -66,6 +66,19 @@ class StoreMissing(CreateStoreError):
         return self.reason
 
 
+class ForeignCollection(StoreError):
+    """A collection is used otherwise, and is not touched."""
+
+    def __init__(self, collection: str, reason: str) -> None:
+        Exception.__init__(self, collection, reason)
+        self.operation = "commit"
+        self.reason = reason
+        self.collection = collection
+
+    def __str__(self) -> str:
+        return f"the collection {self.collection!r} is not touched: {self.reason}"
+
+
 class EntryNotFound(StoreError):
     """Nothing is stored under `key`, which is `collection/prefix/key` or `state/prefix`."""
 

@@ -6,6 +6,7 @@ from perdure.query._fold import Fold
 from perdure.query._ledger import Ledger, LedgerPage, LedgerRecord
 from perdure.query._query import Query
 from perdure.query._stored import FeedEvent, StoredEvent
+from perdure.query._stored_states import StoredState
 from perdure.query._stream import Stream
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "LedgerRecord",
     "Query",
     "StoredEvent",
+    "StoredState",
     "Stream",
     "Tags",
 ]

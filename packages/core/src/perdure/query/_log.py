@@ -19,13 +19,14 @@ class LogStream(Stream[StoredEvent]):
     _PAGE: ClassVar[int] = 512
     _PAGE_BYTES: ClassVar[int] = 4 * 1024 * 1024
 
-    def __init__(self, source: Source, types: Types, persistence_id: str, after: int, *, live: bool) -> None:
+    def __init__(self, source: Source, types: Types, persistence_id: str, after: int | None, *, live: bool) -> None:
         super().__init__(source, live=live)
-        if not 0 <= after <= MAX_KEY:
+        if after is not None and not 0 <= after <= MAX_KEY:
             raise ValueError(f"{persistence_id}: after is a sequence number, 0 for all events, not {after}")
         self._types = types
         self._id = self._name = check_prefix(persistence_id)
-        self._number = after
+        self._number = after or 0
+        self._is_anywhere = after is None
         self._entries: Iterator[Entry] = iter(())
         self._ready: deque[StoredEvent] = deque()
 
@@ -36,6 +37,9 @@ class LogStream(Stream[StoredEvent]):
             EVENTS, self._name, self._number + 1, MAX_KEY + 1, limit=self._PAGE, max_bytes=self._PAGE_BYTES
         )
         await vault.look_up(entry.value for entry in entries)
+        if self._is_anywhere and entries:
+            self._number = entries[0].key - 1
+            self._is_anywhere = False
         self._entries = consecutive(self._id, self._number, entries)
         return bool(entries)
 

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import AsyncGenerator, Iterable
 from typing import Any, TypeVar
 
-from perdure.abc import Backend
+from perdure.abc import Backend, check_prefix
 from perdure.actors import Clock, SystemClock
-from perdure.journal import Commits
+from perdure.errors import EntryNotFound
+from perdure.journal import EVENTS, Commits
 from perdure.persistence import DurableStateActor, PersistentActor
 from perdure.query._changes import ChangeStream, FeedChange
 from perdure.query._feed import FeedStream
 from perdure.query._filter import Tags
 from perdure.query._ids import IdStream
 from perdure.query._log import LogStream
+from perdure.query._offset import Position
 from perdure.query._stored import FeedEvent, StoredEvent, Types
+from perdure.query._stored_states import StoredState, stored_states
 from perdure.query._stream import Source, Stream
 from perdure.security import Keyring, Sealing, Vault, sealing_of
+from perdure.snapshots import SnapshotStore
 
 S = TypeVar("S")
 
@@ -49,13 +53,32 @@ class Query:
         self._types = Types(actor_types, vault)
         self._source = Source(backend, clock or SystemClock(), commits or Commits(), poll, vault)
 
-    def events_of(self, persistence_id: str, *, after: int = 0, live: bool = False) -> Stream[StoredEvent]:
-        """Return the events of one log behind a sequence number, in their order.
+    def events_of(self, persistence_id: str, *, after: int | None = 0, live: bool = False) -> Stream[StoredEvent]:
+        """Return the events of one log behind a sequence number, in their order; None begins with the first left.
 
         The stream raises `EventsRemoved` when the next event was removed by compaction, `CorruptionError` for one that
         cannot be read.
         """
         return LogStream(self._source, self._types, persistence_id, after, live=live)
+
+    async def last_of(self, persistence_id: str) -> int:
+        """Return the sequence number of the last event of a log. Raises `EntryNotFound` if there is none."""
+        await self._source.vault.open()
+        name = self._source.vault.stored_name(check_prefix(persistence_id))
+        last = await self._source.backend.last(EVENTS, name)
+        if not last:
+            raise EntryNotFound(f"{EVENTS}/{persistence_id}")
+        return last
+
+    async def end(self) -> str:
+        """Return an offset behind all events that are stored by now, from which a live stream gives the new ones.
+
+        A store has no index of it: the whole feed is read, though nothing of it is decoded or kept.
+        """
+        after: str | None = None
+        while (page := await self._source.backend.feed(EVENTS, after)).records:
+            after = page.offset
+        return Position(page.offset).offset()
 
     def all_events(self, *, after: str | None = None, live: bool = False) -> Stream[FeedEvent]:
         """Return the events of all logs behind an offset, in the order in which they were committed.
@@ -100,3 +123,16 @@ class Query:
         name = actor_type if isinstance(actor_type, str) or actor_type is None else actor_type.type_name
         beginning = "" if name is None else f"{name}/"
         return IdStream(self._source, beginning, after, live=live)
+
+    async def states_of(
+        self, persistence_id: str, *, snapshots: SnapshotStore | None = None
+    ) -> AsyncGenerator[StoredState, None]:
+        """Yield the states that are stored of an id, as documents: a durable one, and snapshots from the newest on.
+
+        `snapshots` is that of the system, where it is elsewhere. What is damaged comes with its `problem`.
+        """
+        await self._source.vault.open()
+        async for state in stored_states(
+            self._source.backend, self._source.vault, check_prefix(persistence_id), snapshots
+        ):
+            yield state

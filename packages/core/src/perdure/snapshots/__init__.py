@@ -4,7 +4,7 @@ from perdure.snapshots._archive import ARCHIVE, Archive, ChunkArchive, Collectio
 from perdure.snapshots._cache import CachedSnapshots
 from perdure.snapshots._collections import SNAPSHOTS, CollectionSnapshots
 from perdure.snapshots._objects import ObjectSnapshots
-from perdure.snapshots._open import open_snapshots
+from perdure.snapshots._open import SNAPSHOT_STORES, open_snapshots
 from perdure.snapshots._policy import (
     Predicate,
     Since,
@@ -22,6 +22,7 @@ from perdure.snapshots._store import Snapshot, SnapshotStore
 __all__ = [
     "ARCHIVE",
     "SNAPSHOTS",
+    "SNAPSHOT_STORES",
     "Archive",
     "CachedSnapshots",
     "ChunkArchive",

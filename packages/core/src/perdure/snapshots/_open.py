@@ -18,7 +18,7 @@ class SnapshotHooks:
         raise NotImplementedError
 
 
-_DOOR = Door("snapshot store", "perdure.snapshots", SnapshotHooks, SnapshotHooks.perdure_open_snapshots)
+SNAPSHOT_STORES = Door("snapshot store", "perdure.snapshots", SnapshotHooks, SnapshotHooks.perdure_open_snapshots)
 
 
 async def open_snapshots(url: str) -> SnapshotStore:
@@ -28,11 +28,11 @@ async def open_snapshots(url: str) -> SnapshotStore:
     fails, `CreateStoreError` when the store itself cannot be opened.
     """
     scheme = scheme_of(url, "s3://bucket/prefix or file:///var/lib/snapshots")
-    entry = _DOOR.find(scheme)
+    entry = SNAPSHOT_STORES.find(scheme)
     if entry is not None:
-        store: SnapshotStore = await _DOOR.open(entry, url=url)
+        store: SnapshotStore = await SNAPSHOT_STORES.open(entry, url=url)
         return store
     if scheme in installed_backends():
         return CollectionSnapshots(await open_backend(url), owned=True)
-    installed = tuple(sorted({*_DOOR.installed(), *installed_backends()}))
+    installed = tuple(sorted({*SNAPSHOT_STORES.installed(), *installed_backends()}))
     raise UnknownBackend(scheme, installed, hint_for(scheme), "snapshot store")
