@@ -343,6 +343,47 @@ def test_what_was_written_is_what_it_is_elsewhere() -> None:
     assert a.value == set()
 
 
+def test_what_a_register_shows_is_a_copy() -> None:
+    """Were it changed in place, there would be two facts of one dot, and no node would ever say so."""
+    a, b = two(Listed, lambda listed: listed.set(["x"]))
+
+    a.value.value.append("y")
+    a.value.get([]).append("y")
+    a.write(lambda listed: listed.value.append("y"))
+
+    assert a.value.value == b.value.value == ["x"]
+    assert a.known == b.known
+
+
+def test_keys_of_a_map_may_be_looked_up_while_it_is_gone_through() -> None:
+    """And removed."""
+    a, _ = two(Stock, lambda stock: [stock.at(name).add(1) for name in ("apple", "pear")])
+
+    seen = [(name, int(a.value.at(f"{name} tree"))) for name in a.value]
+    a.write(drained)
+
+    assert seen == [("apple", 0), ("pear", 0)]
+    assert a.value == {}
+
+
+def drained(stock: Any) -> None:
+    for name in stock:
+        del stock[name]
+
+
+def test_a_change_that_awaits_is_refused() -> None:
+    """It would be over before it has begun."""
+    [a] = writers(Likes, 1)
+
+    async def change(likes: Any) -> None:
+        likes.add(1)
+
+    with pytest.raises(MutationRefused, match="a change is a function that awaits nothing: await before it"):
+        a.write(change)
+
+    assert not a.known
+
+
 def test_what_was_written_does_not_change_with_what_was_given() -> None:
     """It is encoded and read back before it is known."""
     given = ["x"]

@@ -142,11 +142,25 @@ def test_a_thousand_removals_leave_a_few_bytes() -> None:
         [[7, [1, 2], [2], [5]]],  # a fact that was not seen
         [[7, [2, 1], [], []]],  # no ranges
         [[7, [1, 3], [1, 2], [5]]],  # a number without a fact
+        [[7, [1, 3], [1, 1], [5, 6]]],  # two facts of a number
         [[7, [1, 2], [1], ["x"]]],  # a fact of another type
+        [[7, [1, 2], [1], [5]], [7, [2, 3], [], []]],  # a writer twice
     ],
 )
 def test_what_no_writer_can_have_made_is_not_read(writers: Any) -> None:
-    data = msgspec.msgpack.encode([writers])
+    data = msgspec.msgpack.encode(["S", writers])
 
     with pytest.raises((ValueError, msgspec.ValidationError)):
         Likes().decode_view(data, 1)
+
+
+@pytest.mark.parametrize("other", [state for state in STATES if state is not Likes])
+def test_what_was_made_of_another_kind_is_not_read(other: type[MergedState[Any]]) -> None:
+    """Also where its facts look alike: a counter's are whole numbers, as are the elements of a set of them."""
+    [writer] = writers(other, 1)
+    for choice in range(8):
+        writer.write(lambda value, choice=choice: act(value, choice))  # type: ignore[misc]
+    data = writer.definition.encode_view(writer.known, 1)
+
+    with pytest.raises((ValueError, msgspec.ValidationError)):
+        defined(Likes).decode_view(data, 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import msgspec
 import pytest
@@ -19,6 +19,25 @@ T = TypeVar("T")
 class Point(msgspec.Struct, frozen=True):
     x: int
     y: int
+
+
+class Line(msgspec.Struct, frozen=True):
+    begin: Point
+    end: Point
+
+
+class Endless(MergedRecord):
+    """A record in which there are such records."""
+
+    parts: MergedMap[str, Endless]
+
+
+class Counted(MergedRecord):
+    """A record with what is no field."""
+
+    limit: ClassVar[int] = 7
+    _hidden: int
+    count: Counter
 
 
 class Empty(MergedRecord):
@@ -67,6 +86,9 @@ def state_of(kind: Any) -> type[MergedState[Any]]:
         (Empty, "Empty has no fields: annotate them with kinds of merged values"),
         (Plain, "int is no kind of merged value"),
         (Taken, "Taken cannot have a field clear: every merged value has that already"),
+        (Endless, "Endless holds itself, and would have no end"),
+        (AddWinsSet[Point | Line], "If a type union contains multiple Struct types, all Struct types must be tagged"),
+        (LastWriter[Point | Line], "If a type union contains multiple Struct types, all Struct types must be tagged"),
         (Unknown, "a field of Unknown is of an unknown kind: name 'Nothing' is not defined"),
     ],
 )
@@ -76,6 +98,14 @@ def test_what_cannot_be_right_is_refused(kind: Any, reason: str) -> None:
 
     with pytest.raises(InvalidState, match=f"Declared: .*{reason}"):
         declared()
+
+
+def test_a_record_may_have_what_is_no_field() -> None:
+    [a] = writers(state_of(Counted), 1)
+
+    a.write(lambda counted: counted.count.add(counted.limit))
+
+    assert repr(a.value) == "Counted(count=Counter(7))"
 
 
 def test_a_state_that_pushes_nothing_is_refused() -> None:

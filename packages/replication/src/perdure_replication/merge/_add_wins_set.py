@@ -20,6 +20,7 @@ class AddWinsSet(Mergeable, AbstractSet[T], Generic[T]):
     """
 
     __slots__ = ("_dots",)
+    fact_letter = "S"
 
     def __init__(self, place: Place, *arguments: Any) -> None:
         super().__init__(place)

@@ -14,6 +14,7 @@ class Counter(Mergeable):
     """
 
     __slots__ = ()
+    fact_letter = "C"
 
     @classmethod
     def fact_type(cls, *_arguments: Any) -> Any:

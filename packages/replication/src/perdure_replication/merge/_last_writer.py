@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+from functools import cache
 from typing import Any, Generic, TypeVar, get_origin
 
+from perdure_replication._immutable import is_immutable
 from perdure_replication.merge._clock import Stamp
 from perdure_replication.merge._mergeable import Mergeable
+from perdure_replication.merge._place import Place
 
 T = TypeVar("T")
+
+_PLAIN = (str, int, float, bytes, bool, type(None))
+_is_immutable = cache(is_immutable)
 
 
 class LastWriter(Mergeable, Generic[T]):
@@ -17,7 +24,12 @@ class LastWriter(Mergeable, Generic[T]):
     order in which knowledge is merged would decide whether a removal takes them along.
     """
 
-    __slots__ = ()
+    __slots__ = ("_kind",)
+    fact_letter = "L"
+
+    def __init__(self, place: Place, *arguments: Any) -> None:
+        super().__init__(place)
+        [self._kind] = arguments
 
     @classmethod
     def fact_type(cls, *arguments: Any) -> Any:
@@ -32,8 +44,8 @@ class LastWriter(Mergeable, Generic[T]):
 
     @property
     def value(self) -> T | None:
-        """What was written last; None where nothing was."""
-        return None if self.stamp is None else self._last[2]
+        """What was written last; None where nothing was. It is a copy where it can be changed in place: `set` it."""
+        return self._written if self._place.facts else None
 
     @property
     def stamp(self) -> Stamp | None:
@@ -42,13 +54,18 @@ class LastWriter(Mergeable, Generic[T]):
 
     def get(self, default: T) -> T:
         """Return what was written last, or a default where nothing was."""
-        return self._last[2] if self._place.facts else default
+        return self._written if self._place.facts else default
 
     def set(self, value: T) -> None:
         """Write, in place of all that is known here."""
         stamp = self._place.stamp(self.stamp)
         self._place.clear()
         self._place.put((*stamp, value))
+
+    @property
+    def _written(self) -> T:
+        written: T = self._last[2]
+        return written if isinstance(written, _PLAIN) or _is_immutable(self._kind) else deepcopy(written)
 
     @property
     def _last(self) -> tuple[Any, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar, get_args, get_origin
+from typing import Any, ClassVar, TypeVar, get_args, get_origin
 
 from perdure_replication._immutable import is_immutable
 from perdure_replication.merge._clock import Stamp
@@ -18,6 +18,8 @@ class Mergeable:
     """
 
     __slots__ = ("_place",)
+    fact_letter: ClassVar[str]
+    """Stands for the kind in what is sent."""
 
     def __init__(self, place: Place, *arguments: Any) -> None:
         """Take the place of its facts, and the kind's type arguments."""
@@ -27,6 +29,11 @@ class Mergeable:
     def fact_type(cls, *arguments: Any) -> Any:
         """Return the type of its facts. Raises `TypeError` for arguments that it cannot have."""
         raise NotImplementedError
+
+    @classmethod
+    def fact_sign(cls, *_arguments: Any) -> str:
+        """Return what tells its facts from those of other kinds."""
+        return cls.fact_letter
 
     @classmethod
     def stamp_of(cls, _fact: Any, *_arguments: Any) -> Stamp | None:
@@ -57,6 +64,12 @@ def stamp_of(kind: Any, fact: Any) -> Stamp | None:
     """Return the stamp in a fact of a kind, if there is one."""
     origin, arguments = _parts(kind)
     return origin.stamp_of(fact, *arguments)
+
+
+def sign(kind: Any) -> str:
+    """Return the sign of a kind with its arguments."""
+    origin, arguments = _parts(kind)
+    return origin.fact_sign(*arguments)
 
 
 def read(kind: Any, place: Place) -> Any:

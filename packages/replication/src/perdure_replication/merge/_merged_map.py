@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar, cast
 
 from perdure_replication.merge._clock import Stamp
 from perdure_replication.merge._knowledge import Dot
-from perdure_replication.merge._mergeable import Mergeable, fact_type, key, key_type, read, stamp_of
+from perdure_replication.merge._mergeable import Mergeable, fact_type, key, key_type, read, sign, stamp_of
 from perdure_replication.merge._place import Inner, Place
 
 K = TypeVar("K")
@@ -22,6 +22,7 @@ class MergedMap(Mergeable, Mapping[K, V], Generic[K, V]):
     """
 
     __slots__ = ("_kind", "_parts", "_values")
+    fact_letter = "M"
 
     def __init__(self, place: Place, *arguments: Any) -> None:
         super().__init__(place)
@@ -42,6 +43,10 @@ class MergedMap(Mergeable, Mapping[K, V], Generic[K, V]):
         keys: Any = key_type(arguments[0])
         facts: Any = fact_type(arguments[1])
         return tuple[keys, facts]
+
+    @classmethod
+    def fact_sign(cls, *arguments: Any) -> str:
+        return cls.fact_letter + sign(arguments[1])
 
     @classmethod
     def stamp_of(cls, fact: Any, *arguments: Any) -> Stamp | None:
@@ -79,7 +84,7 @@ class MergedMap(Mergeable, Mapping[K, V], Generic[K, V]):
         return bool(self._parts.get(cast("K", name)))
 
     def __iter__(self) -> Iterator[K]:
-        return (name for name, facts in self._parts.items() if facts)
+        return iter([name for name, facts in self._parts.items() if facts])  # `at` may be called meanwhile
 
     def __len__(self) -> int:
         return sum(map(bool, self._parts.values()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, NamedTuple, Union, get_type_hints
+from typing import Any, ClassVar, NamedTuple, Union, get_origin, get_type_hints
 
 import msgspec
 
@@ -25,6 +25,7 @@ class MergedRecord(Mergeable):
     A field may be added if every node has the class with it before anybody writes it: nothing of it is sent until then.
     """
 
+    fact_letter = "R"
     _known: ClassVar[dict[str, _Field]]
 
     def __init__(self, place: Place, *arguments: Any) -> None:
@@ -38,7 +39,10 @@ class MergedRecord(Mergeable):
 
     @classmethod
     def fact_type(cls, *_arguments: Any) -> Any:
-        return Union[tuple(field.tagged for field in cls._fields().values())]  # noqa: UP007 - known when it runs
+        fields = cls._fields()
+        if not fields:
+            raise TypeError(f"{cls.__name__} holds itself, and would have no end")
+        return Union[tuple(field.tagged for field in fields.values())]  # noqa: UP007 - known when it runs
 
     @classmethod
     def stamp_of(cls, fact: Any, *_arguments: Any) -> Stamp | None:
@@ -48,7 +52,12 @@ class MergedRecord(Mergeable):
     def _fields(cls) -> dict[str, _Field]:
         """Return the fields by name. Raises `TypeError` where they cannot be right."""
         if "_known" not in cls.__dict__:
-            cls._known = {name: _Field(kind, _tagged(name, kind)) for name, kind in _kinds(cls).items()}
+            cls._known = {}  # so that a field in which there is the record itself finds none
+            try:
+                cls._known = {name: _Field(kind, _tagged(name, kind)) for name, kind in _kinds(cls).items()}
+            except BaseException:
+                del cls._known
+                raise
         return cls._known
 
     def absorb(self, gone: Mapping[Dot, Any], new: Mapping[Dot, Any]) -> None:
@@ -84,7 +93,9 @@ def _kinds(record: type[MergedRecord]) -> dict[str, Any]:
         hints = get_type_hints(record)
     except NameError as error:
         raise TypeError(f"a field of {record.__name__} is of an unknown kind: {error}") from error
-    kinds = {name: kind for name, kind in hints.items() if not name.startswith("_")}
+    kinds = {
+        name: kind for name, kind in hints.items() if not name.startswith("_") and get_origin(kind) is not ClassVar
+    }
     if not kinds:
         raise TypeError(f"{record.__name__} has no fields: annotate them with kinds of merged values")
     for name in kinds:

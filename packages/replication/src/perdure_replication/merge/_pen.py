@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import iscoroutine
 from typing import Any, Generic, TypeVar, cast
 
 from perdure_replication.errors import MutationRefused
@@ -38,7 +39,10 @@ class Pen(Generic[T]):
         self._kept = None
         draft.open()
         try:
-            change(value)
+            returned = change(value)
+            if iscoroutine(returned):
+                returned.close()
+                raise MutationRefused(self._state.name, "a change is a function that awaits nothing: await before it")
         finally:
             made = draft.close()
         fragment = self._copied(made)

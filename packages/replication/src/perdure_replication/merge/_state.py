@@ -9,7 +9,7 @@ from perdure_replication._state import DeltaDistributedState
 from perdure_replication.errors import InvalidState
 from perdure_replication.merge._clock import Stamp
 from perdure_replication.merge._knowledge import Knowledge
-from perdure_replication.merge._mergeable import fact_type, read, stamp_of
+from perdure_replication.merge._mergeable import fact_type, read, sign, stamp_of
 from perdure_replication.merge._packed import Packed, pack, unpack
 from perdure_replication.merge._place import Place, Still
 
@@ -37,9 +37,10 @@ class MergedState(DeltaDistributedState[Knowledge[T], Knowledge[T], Knowledge[T]
         [self.kind] = get_args(self.state_type)
         try:
             fact: Any = fact_type(self.kind)
+            self.is_plain = is_immutable(fact)
         except TypeError as error:
             raise InvalidState(type(self).__name__, str(error)) from error
-        self.is_plain = is_immutable(fact)
+        self._sign = sign(self.kind)
         self.state_type = self.view_type = self.delta_type = Packed[fact]
 
         if self.strategy.push != "active" and self.strategy.periodic is None:
@@ -66,22 +67,22 @@ class MergedState(DeltaDistributedState[Knowledge[T], Knowledge[T], Knowledge[T]
     # What is sent and stored is packed
 
     def encode_view(self, view: Any, version: int) -> bytes:
-        return super().encode_view(cast("Knowledge[T]", pack(view)), version)
+        return super().encode_view(cast("Knowledge[T]", pack(view, self._sign)), version)
 
     def decode_view(self, data: bytes, version: int) -> Knowledge[T]:
-        return unpack(cast("Packed[T]", super().decode_view(data, version)))
+        return unpack(cast("Packed[T]", super().decode_view(data, version)), self._sign)
 
     def encode_delta(self, delta: Any, version: int) -> bytes:
-        return super().encode_delta(cast("Knowledge[T]", pack(delta)), version)
+        return super().encode_delta(cast("Knowledge[T]", pack(delta, self._sign)), version)
 
     def decode_delta(self, data: bytes, version: int) -> Knowledge[T]:
-        return unpack(cast("Packed[T]", super().decode_delta(data, version)))
+        return unpack(cast("Packed[T]", super().decode_delta(data, version)), self._sign)
 
     def encode_state(self, state: Any) -> bytes:
-        return super().encode_state(cast("Knowledge[T]", pack(state)))
+        return super().encode_state(cast("Knowledge[T]", pack(state, self._sign)))
 
     def decode_state(self, data: bytes, version: int) -> Knowledge[T]:
-        return unpack(cast("Packed[T]", super().decode_state(data, version)))
+        return unpack(cast("Packed[T]", super().decode_state(data, version)), self._sign)
 
     # What a program sees
 
