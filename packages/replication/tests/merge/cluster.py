@@ -6,17 +6,28 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
+from perdure_replication import Settings
+from perdure_replication._settings import DEFAULTS
 from perdure_replication.merge import MergedReplica, MergedState, merged
-from perdure_replication.testing import InMemoryPersistence, TestRuntime
+from perdure_replication.testing import InMemoryPersistence, Network, TestRuntime
 
 
 class Cluster(TestRuntime):
     """Nodes with one merged state, all of them open, on a network that can be parted."""
 
-    def __init__(self, state: type[MergedState[Any]], *, loss: float = 0.0, seed: int = 0) -> None:
-        """Take the share of frames that are lost."""
-        super().__init__(state)
+    def __init__(
+        self,
+        state: type[MergedState[Any]],
+        *,
+        loss: float = 0.0,
+        seed: int = 0,
+        settings: Settings = DEFAULTS,
+        network: Network | None = None,
+    ) -> None:
+        """Take the share of frames that are lost before the network has them."""
+        super().__init__(state, settings=settings, network=network)
         self.loss = loss
+        self._network = network
         self._random = Random(seed)
         self.state = state
         self.merged: dict[str, MergedReplica[Any]] = {}
@@ -57,6 +68,12 @@ class Cluster(TestRuntime):
         """Let one node write, and everybody hear of it."""
         await self.merged[name].update(change)
         await self.settle()
+
+    def heal(self) -> None:
+        """Lose, double, damage and reorder nothing any more. Delays stay."""
+        self.loss = 0.0
+        if self._network is not None:
+            self._network.heal()
 
     def part(self, *sides: str) -> None:
         """Lose what one side sends to another."""

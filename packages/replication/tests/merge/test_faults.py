@@ -9,13 +9,18 @@ import pytest
 
 from perdure_replication import Settings
 from perdure_replication.merge import MergedState
-from perdure_replication.testing import InMemoryPersistence
+from perdure_replication.testing import InMemoryPersistence, Network
 
 from .acts import Tallies
 from .cluster import Cluster
 
 NAMES = "abc"
 QUIET = 2 * (MergedState.relay_after + Settings().digest_interval)
+
+
+def bad(seed: int) -> Network:
+    """Return a network that delays, doubles, damages and reorders what it is given."""
+    return Network(seed, delay=(0.01, 1.0), duplicates=0.1, corruption=0.1, reorders=True, tick=0.1)
 
 
 class Story:
@@ -38,7 +43,7 @@ class Story:
     async def end(self) -> None:
         """Let the network be whole and all nodes be there, and wait."""
         self._cluster.part()
-        self._cluster.loss = 0.0
+        self._cluster.heal()
         for name in NAMES:
             if name not in self._cluster.merged:
                 await self._cluster.open(name, self._stores)
@@ -83,10 +88,11 @@ class Story:
 
 
 @pytest.mark.parametrize("seed", range(12))
-async def test_with_stores_every_write_counts_once(seed: int) -> None:
+@pytest.mark.parametrize("is_bad", [False, True], ids=["losses", "a bad network"])
+async def test_with_stores_every_write_counts_once(seed: int, is_bad: bool) -> None:
     """What was acknowledged is there, and what was removed is not, on all nodes; then there is rest."""
     stores = {name: InMemoryPersistence(name) for name in NAMES}
-    async with Cluster(Tallies, loss=0.2, seed=seed) as cluster:
+    async with Cluster(Tallies, loss=0.2, seed=seed, network=bad(seed) if is_bad else None) as cluster:
         story = Story(cluster, seed, stores)
         await cluster.open(NAMES, stores)
         for _ in range(30):
@@ -99,9 +105,10 @@ async def test_with_stores_every_write_counts_once(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(12))
-async def test_without_stores_all_agree_on_what_anybody_knows(seed: int) -> None:
+@pytest.mark.parametrize("is_bad", [False, True], ids=["losses", "a bad network"])
+async def test_without_stores_all_agree_on_what_anybody_knows(seed: int, is_bad: bool) -> None:
     """What died with its only witness is gone; nothing else, and nothing is counted twice."""
-    async with Cluster(Tallies, loss=0.2, seed=seed) as cluster:
+    async with Cluster(Tallies, loss=0.2, seed=seed, network=bad(seed) if is_bad else None) as cluster:
         story = Story(cluster, seed, None)
         await cluster.open(NAMES)
         for _ in range(60):

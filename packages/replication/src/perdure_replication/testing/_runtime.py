@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from types import TracebackType
 from typing import Any, ClassVar
 
@@ -10,7 +11,34 @@ from perdure_replication._node import Node
 from perdure_replication._persistence import StatePersistence
 from perdure_replication._settings import DEFAULTS, Settings
 from perdure_replication._state import ReplicatedState
+from perdure_replication.errors import PeerUnreachable
 from perdure_replication.testing._clock import TestClock
+from perdure_replication.testing._network import Network
+
+
+class _NetworkHub(MemoryHub):
+    """A hub whose frames travel over a simulated network, in the time of a clock."""
+
+    def __init__(self, network: Network, clock: TestClock) -> None:
+        super().__init__()
+        self._network = network
+        self._clock = clock
+        self._travelling: dict[float, list[tuple[str, str, bytes]]] = {}
+
+    def _carry(self, source: str, peer: str, frame: bytes) -> None:
+        if peer not in self._receivers:
+            raise PeerUnreachable(peer, "no such node is open in this hub")
+        for at, target, data in self._network.carry(source, [peer], frame, self._clock.monotonic()):
+            if at not in self._travelling:
+                self._travelling[at] = []
+                self._clock.call_at(at, partial(self._arrive, at))
+            self._travelling[at].append((source, target, data))
+
+    def _arrive(self, at: float) -> None:
+        for source, target, data in self._travelling.pop(at):
+            receive = self._receivers.get(target)
+            if receive is not None:
+                receive(source, data)
 
 
 class TestRuntime:
@@ -18,10 +46,15 @@ class TestRuntime:
 
     __test__: ClassVar[bool] = False
 
-    def __init__(self, *states: type[ReplicatedState[Any, Any]], settings: Settings = DEFAULTS) -> None:
-        """Take the states that each node has unless it is started with others."""
+    def __init__(
+        self, *states: type[ReplicatedState[Any, Any]], settings: Settings = DEFAULTS, network: Network | None = None
+    ) -> None:
+        """Take the states that each node has unless it is started with others.
+
+        Frames arrive at once, or when and as a network says; who is a member is known at once.
+        """
         self.clock = TestClock()
-        self.hub = MemoryHub()
+        self.hub = MemoryHub() if network is None else _NetworkHub(network, self.clock)
         self.nodes: dict[str, Node] = {}
         self._states = states
         self._settings = settings
