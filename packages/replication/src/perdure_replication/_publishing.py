@@ -14,6 +14,7 @@ from perdure_replication._frames import Frame
 from perdure_replication._generation import MAX_NUMBER, Generation
 from perdure_replication._messages import Delta, Feed, Pull, Snapshot, Unchanged, Withheld
 from perdure_replication._peers import Peer
+from perdure_replication._seldom import is_worth_a_line
 from perdure_replication._shard import Prepared, Shard
 from perdure_replication.errors import Fenced, MutationUnstored, TooManyMutations, UnknownState
 
@@ -165,7 +166,9 @@ class Publishing(Core):
             return None
         if message is None:
             self._limit("view_bytes")
-            self._note("error", f"its view has more than {self._limits.view_bytes:,} bytes and is not sent", shard.name)
+            if is_worth_a_line(self.metrics.limited["view_bytes"]):
+                text = f"its view has more than {self._limits.view_bytes:,} bytes and is not sent"
+                self._note("error", text, shard.name)
         return message
 
     def _serve(self, peers: tuple[str, ...], message: Snapshot | Delta, *, everyone: bool = False) -> None:

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
-from perdure_replication import Node, Settings, SyncUrgency
-from perdure_replication.errors import MergedClosed, MutationUnstored, UnknownState
-from perdure_replication.merge import MergedReplica, MergedState, MergeMetrics, merged
+from perdure_replication import Limits, Node, Settings, StateObject, SyncUrgency
+from perdure_replication.errors import MergedClosed, MutationRefused, MutationUnstored, UnknownState
+from perdure_replication.merge import AddWinsSet, MergedReplica, MergedState, MergeMetrics, merged
 from perdure_replication.testing import FailingPersistence, InMemoryPersistence, TestClock, TestRuntime
 
-from .acts import Likes, Members, Stock, Title, Titles, Total, defined
+from .acts import Likes, Members, Stock, Tallies, Title, Titles, Total, defined
 from .cluster import Cluster
 
 DIGEST = Settings().digest_interval
 RELAY = MergedState.relay_after
+YEAR = 366 * 86_400.0
 
 
 class TestTogether:
@@ -265,8 +267,94 @@ class TestDrift:
             waits = [record for record in caplog.records if "what c knows of title waits" in record.message]
             assert len(waits) == 2
 
+    async def test_a_node_whose_clock_was_years_behind_hears_the_others_soon_after_it_is_right(self) -> None:
+        """As one that began before its clock was set: it does not wait until the years have passed."""
+        async with Cluster(Title) as cluster:
+            await cluster.open("ab")
+            behind = await lone(cluster, "c", seconds=-50 * YEAR)
+            await cluster.do("a", lambda title: title.set("now"))
+            before = behind.value.value
+
+            behind._node.clock._ahead = 0.0  # type: ignore[attr-defined]
+            await cluster.advance(31)
+
+            assert (before, behind.value.value) == (None, "now")
+            await behind.__aexit__(None, None, None)
+
+    async def test_a_node_whose_clock_jumps_ahead_by_years_harms_nobody_else(self, caplog: Any) -> None:
+        """What it wrote then is not taken over; what others write it has, and they have of each other."""
+        async with Cluster(Titles) as cluster:
+            await cluster.open("ab")
+            ahead = await lone(cluster, "c", seconds=0)
+            ahead._node.clock._ahead = 10 * YEAR  # type: ignore[attr-defined]
+            await ahead.update(lambda titles: titles.at("x").at("y").set("from the future"))
+            ahead._node.clock._ahead = 0.0  # type: ignore[attr-defined]
+            for name in "ab":
+                await cluster.do(name, lambda titles, name=name: titles.at(name).at("y").set("now"))  # type: ignore[misc]
+
+            await cluster.advance(600)
+
+            assert [set(titles) for titles in cluster.values()] == [{"a", "b"}] * 2
+            assert set(ahead.value) == {"a", "b", "x"}
+            waits = [record for record in caplog.records if "what c knows of titles waits" in record.message]
+            assert len(waits) <= 2 * 6  # of 21 refusals the first, second, fourth, eighth …
+            await ahead.__aexit__(None, None, None)
+
+    async def test_writes_of_one_moment_have_one_winner(self) -> None:
+        """The same everywhere, though they know nothing of each other and their stamps are equal."""
+        async with Cluster(Title) as cluster:
+            await cluster.open("abc")
+            cluster.part("a", "b", "c")
+            for name in "abc":
+                await cluster.do(name, lambda title, name=name: title.set(name))  # type: ignore[misc]
+            stamps = {title.stamp for title in cluster.values()}
+
+            cluster.part()
+            await cluster.advance(2 * DIGEST)
+
+            assert len(stamps) == 1
+            assert len({title.value for title in cluster.values()}) == 1
+
 
 class TestUpdate:
+    async def test_that_would_make_it_too_large_to_be_sent_whole_is_refused(self) -> None:
+        """Else nobody who comes later would ever have any of it. To remove from it is not refused, and makes room."""
+        async with Cluster(Words, settings=Settings(limits=Limits(view_bytes=20_000))) as cluster:
+            await cluster.open("a")
+            with pytest.raises(MutationRefused, match=r"over 20,000: remove something, or raise Limits\.view_bytes"):
+                for word in range(100):
+                    await cluster.do("a", lambda words, word=word: words.add(f"{word:0500}"))  # type: ignore[misc]
+            full = set(cluster["a"].value)
+
+            await cluster.open("b")
+            await cluster.do("a", lambda words: words.remove(f"{0:0500}"))
+            await cluster.do("a", lambda words: words.add("room"))
+
+            assert len(full) == 39
+            assert cluster.values() == [full - {f"{0:0500}"} | {"room"}] * 2
+
+    async def test_that_is_cancelled_is_made_as_a_whole_or_not_at_all(self) -> None:
+        """The next one knows of it, and all have what it has."""
+        slow = SlowPersistence()
+        async with Cluster(Tallies) as cluster:
+            await cluster.open("b")
+            node = await cluster.start("a", persistence=slow)
+            cluster.merged["a"] = tally = await merged(node, Tallies).__aenter__()
+            slow.held.clear()
+            updates = [asyncio.create_task(tally.update(lambda value, n=n: both(value, n))) for n in range(3)]  # type: ignore[misc]
+            await cluster.settle()
+
+            for update in updates[:2]:
+                update.cancel()
+            await cluster.settle()
+            slow.held.set()
+            await cluster.settle()
+
+            await updates[2]
+            values = [(int(value.total), len(value.tags)) for value in cluster.values()]
+            assert values[0] == values[1]
+            assert values[0][0] == values[0][1] >= 1
+
     async def test_that_fails_changes_nothing(self) -> None:
         """Its own error comes out."""
         async with Cluster(Likes) as cluster:
@@ -384,6 +472,23 @@ async def test_a_node_without_the_state_is_told() -> None:
             merged(node, Likes)
 
 
+async def test_opening_that_is_cancelled_leaves_nothing_behind() -> None:
+    """No task, and it can be opened again."""
+    async with TestRuntime(Total) as runtime:
+        node = await runtime.start("a")
+        total, before = merged(node, Total), len(asyncio.all_tasks())
+        opening = asyncio.create_task(total.__aenter__())
+        await asyncio.sleep(0)
+
+        opening.cancel()
+        await asyncio.wait([opening])
+
+        assert opening.cancelled()
+        assert len(asyncio.all_tasks()) == before
+        async with total:
+            assert total.value == 0
+
+
 async def test_a_value_that_is_opened_knows_what_its_node_holds() -> None:
     """Before anything is waited for."""
     async with Cluster(Total) as cluster:
@@ -415,6 +520,28 @@ async def test_a_closed_value_takes_no_update() -> None:
 
         with pytest.raises(MergedClosed, match="the merged value of total is not open: use it inside `async with"):
             await total.update(lambda value: value.add())
+
+
+class Words(MergedState[AddWinsSet[str]]):
+    """A set of texts."""
+
+
+def both(tally: Any, tag: int) -> None:
+    tally.total.add(1)
+    tally.tags.add(tag)
+
+
+class SlowPersistence(InMemoryPersistence):
+    """Saves when it is let."""
+
+    def __init__(self) -> None:
+        super().__init__("a")
+        self.held = asyncio.Event()
+        self.held.set()
+
+    async def save(self, record: StateObject, changes: Sequence[Any]) -> None:
+        await self.held.wait()
+        await super().save(record, changes)
 
 
 class Ahead(TestClock):

@@ -22,8 +22,9 @@ from perdure_replication._changes import Changes
 from perdure_replication._envelopes import Change
 from perdure_replication._node import Node
 from perdure_replication._replica import Replica
+from perdure_replication._seldom import is_worth_a_line
 from perdure_replication._strategy import SyncUrgency
-from perdure_replication.errors import ClockDrift, Fenced, MergedClosed, NodeClosed
+from perdure_replication.errors import ClockDrift, Fenced, MergedClosed, MutationRefused, NodeClosed
 from perdure_replication.merge._alarm import Alarm
 from perdure_replication.merge._clock import HybridClock
 from perdure_replication.merge._knowledge import Knowledge
@@ -34,6 +35,8 @@ T = TypeVar("T")
 
 _AGAIN = 1.0
 """Seconds after which what could not be taken over, or not be stored, is tried again."""
+_LATER = 30.0
+"""The longest that it waits so: it may be this node's clock that is wrong, and is set right."""
 _SOON = 0.5
 """Within so many seconds of an author's end its last words are passed on; who is first does it for all."""
 
@@ -84,11 +87,15 @@ class MergedReplica(Generic[T]):
         """The views that are joined already, by node."""
         self._refused: dict[str, Change[Knowledge[T]]] = {}
         """Views that are tried again."""
+        self._refusals: dict[str, int] = {}
+        """How often they were, in a row."""
         self._due = Alarm(node.clock)
         """When what was joined is to be passed on."""
         self._orphaned = False
         """Whether that is because an author is gone."""
         self._counts = dict.fromkeys(("joined", "relayed", "refused", "failed"), 0)
+        self._bytes = 0
+        """How large the own part is at most, when it is sent whole."""
         self._shown: tuple[Knowledge[T], Knowledge[T], T] | None = None
         self._followers: set[asyncio.Event] = set()
         self._changes: Changes[Knowledge[T]] | None = None
@@ -100,8 +107,13 @@ class MergedReplica(Generic[T]):
         if own is not None:
             self._clock.resume(own)
         self._changes = self._replica.changes(since={}, fold=Knowledge.merge)
+        self._bytes = len(self._encoded(self._replica.state))
         self._tasks = [asyncio.create_task(self._follow(self._changes)), asyncio.create_task(self._relay_when_due())]
-        await asyncio.sleep(0)  # what is held of others is joined before anybody looks
+        try:
+            await asyncio.sleep(0)  # what is held of others is joined before anybody looks
+        except BaseException:
+            await self.__aexit__(None, None, None)
+            raise
         return self
 
     async def __aexit__(
@@ -140,7 +152,9 @@ class MergedReplica(Generic[T]):
             after, fragment = self._pen.write(part.merge(self._joined), change)
             if not fragment:
                 raise _NothingNew
-            return after, self._joined.merge(fragment)
+            delta = self._joined.merge(fragment)
+            self._check(after, delta)
+            return after, delta
 
         with suppress(_NothingNew):
             await self._replica.mutate(mutation, urgency=urgency)
@@ -161,6 +175,23 @@ class MergedReplica(Generic[T]):
                 yield self.value
         finally:
             self._followers.discard(came)
+
+    def _check(self, part: Knowledge[T], delta: Knowledge[T]) -> None:
+        """Raise `MutationRefused` for a part that could not be sent whole. To remove from one is no harm.
+
+        What it amounts to is measured only when the deltas since it was measured last might have made it too large.
+        """
+        most = self._node._settings.limits.view_bytes
+        self._bytes += len(self._definition.encode_delta(delta, self._definition.wire))
+        if self._bytes <= most or not delta.facts:
+            return
+        self._bytes = len(self._encoded(part))
+        if self._bytes > most:
+            reason = f"it would have {self._bytes:,} bytes as a whole, over {most:,}"
+            raise MutationRefused(self._replica.name, f"{reason}: remove something, or raise Limits.view_bytes")
+
+    def _encoded(self, part: Knowledge[T]) -> bytes:
+        return self._definition.encode_view(part, self._definition.wire)
 
     def metrics(self) -> MergeMetrics:
         """Return what was counted since it was opened."""
@@ -204,6 +235,7 @@ class MergedReplica(Generic[T]):
                 self._refuse(change, error)
                 return
         self._taken[change.node] = change
+        self._refusals.pop(change.node, None)
         if change.kind == "removed":
             del self._taken[change.node]
         is_later_life = before is not None and change.generation.incarnation != before.generation.incarnation
@@ -228,8 +260,10 @@ class MergedReplica(Generic[T]):
         self._counts["refused"] += 1
         waiting = self._refused.get(change.node)
         if waiting is None:
-            _log.warning("%s: what %s knows of %s waits: %s", self._node.name, change.node, change.state, error)
-            at = self._node.clock.monotonic() + max(error.ahead - error.allowed, _AGAIN)
+            count = self._refusals[change.node] = self._refusals.get(change.node, 0) + 1
+            if is_worth_a_line(count):
+                _log.warning("%s: what %s knows of %s waits: %s", self._node.name, change.node, change.state, error)
+            at = self._node.clock.monotonic() + min(max(error.ahead - error.allowed, _AGAIN), _LATER)
             self._node.clock.call_at(at, lambda: self._try_again(change.node))
         self._refused[change.node] = change if waiting is None else _folded(waiting, change)
 
@@ -276,7 +310,9 @@ class MergedReplica(Generic[T]):
             fragment = joined.beyond(part)
             if not fragment:
                 raise _NothingNew
-            return part.merge(fragment), fragment
+            after = part.merge(fragment)
+            self._check(after, fragment)
+            return after, fragment
 
         try:
             with suppress(_NothingNew):
@@ -285,10 +321,11 @@ class MergedReplica(Generic[T]):
                 self._trim()
         except (Fenced, NodeClosed):
             raise
-        except Exception:
+        except Exception as error:
             self._counts["failed"] += 1
-            _log.exception("%s: what others know of %s cannot be stored yet", self._node.name, self._replica.name)
-            self._due.set(_AGAIN)
+            if is_worth_a_line(self._counts["failed"]):
+                _log.exception("%s: what others know of %s cannot be stored yet", self._node.name, self._replica.name)
+            self._due.set(_LATER if isinstance(error, MutationRefused) else _AGAIN)
 
 
 _NOTHING: Knowledge[Any] = Knowledge()
