@@ -13,9 +13,9 @@ _PAGE_BYTES = 4 * 1024 * 1024
 
 
 async def pages(
-    backend: Backend, collection: str, prefix: str, start: int, stop: int
+    backend: Backend, collection: str, prefix: str, start: int, stop: int, first: Awaitable[Page] | None = None
 ) -> AsyncGenerator[list[Entry], None]:
-    """Yield the entries with `start <= key < stop`, in pages.
+    """Yield the entries with `start <= key < stop`, in pages; the `first` may be on its way already.
 
     From the second page on, two are being read while one is used. One would not do: a reading thread begins when it
     has the interpreter lock, which it does not get before the page in hand is done with. Keys are taken to be without
@@ -25,7 +25,7 @@ async def pages(
     def read(start: int) -> Awaitable[Page]:
         return backend.page(collection, prefix, min(start, stop), stop, limit=_PAGE, max_bytes=_PAGE_BYTES)
 
-    entries, more = await read(start)
+    entries, more = await (read(start) if first is None else first)
     ahead: deque[tuple[int, asyncio.Future[Page]]] = deque()
     try:
         while more:

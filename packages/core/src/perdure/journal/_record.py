@@ -21,6 +21,7 @@ ordered by them. Either form is read whatever the system writes.
 from __future__ import annotations
 
 from collections.abc import Callable
+from struct import Struct
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 from zlib import crc32
 
@@ -33,6 +34,9 @@ Format: TypeAlias = Literal["msgpack", "json"]
 
 _HEADER = b"\x01\x00"
 _COMPRESSED = b"\x01\x01"
+_PLAIN_START = 0x0100
+_STARTS = frozenset([_PLAIN_START, 0x0101])
+_unpack_header = Struct(">HI").unpack_from
 _JSON_START = b'{"crc":"'
 _JSON_BODY = len(_JSON_START) + 10  # eight digits, a quote and a comma
 
@@ -113,11 +117,12 @@ def compressed(record: bytes, compression: Compression) -> bytes:
 
 def decode(data: bytes) -> tuple[Record, Format]:
     """Return a record and the format of its payload. Raises `RecordError`."""
-    if data[:2] in (_HEADER, _COMPRESSED):
-        if crc32(body := data[6:]) != int.from_bytes(data[2:6], "big"):
+    start, checksum = _unpack_header(data) if len(data) > 6 else (0, 0)
+    if start in _STARTS:
+        if crc32(body := data[6:]) != checksum:
             raise RecordError("the checksum does not match: the record is damaged")
         try:
-            return _decode_msgpack(decompress(body) if data[:2] == _COMPRESSED else body), "msgpack"
+            return _decode_msgpack(body if start == _PLAIN_START else decompress(body)), "msgpack"
         except (msgspec.MsgspecError, CompressionError) as error:
             raise RecordError(f"the record is no perdure record: {error}") from error
     if data[:1] == b"{":

@@ -17,7 +17,7 @@ from __future__ import annotations
 from hashlib import sha256
 
 from perdure.errors import RecordAltered
-from perdure.security._layout import LINK_BYTES, Header, LayoutError, header_of, is_sealed, pack_number, place_of
+from perdure.security._layout import LINK_BYTES, LayoutError, is_sealed, links_in, pack_number, place_of
 
 ORIGIN = bytes(LINK_BYTES)
 """What the first record carries."""
@@ -27,23 +27,20 @@ _DOMAIN = b"perdure chain v1"
 
 def link_of(collection: str, name: str, number: int, data: bytes) -> bytes:
     """Return the link of a stored record. Raises `RecordAltered` if it has no header that can be read."""
+    previous, digest = _links(name, number, data)
     place = place_of(collection, name) + pack_number(number)
-    header = _header(name, number, data)
-    if header is None:
-        return next_link(place, ORIGIN, digest_of(data))
-    return next_link(place, header.previous or ORIGIN, header.digest or digest_of(data))
+    return next_link(place, previous or ORIGIN, digest or digest_of(data))
 
 
 def previous_of(name: str, number: int, data: bytes) -> bytes | None:
     """Return the link that a stored record carries, None for one that is not chained. Raises `RecordAltered`."""
-    header = _header(name, number, data)
-    return None if header is None else header.previous
+    return _links(name, number, data)[0]
 
 
-def _header(name: str, number: int, data: bytes) -> Header | None:
-    """Return the header of a sealed record, None for a plain one."""
+def _links(name: str, number: int, data: bytes) -> tuple[bytes | None, bytes | None]:
+    """Return the link and the digest that a stored record carries; a plain one carries none."""
     try:
-        return header_of(data) if is_sealed(data) else None
+        return links_in(data) if is_sealed(data) else (None, None)
     except LayoutError as error:
         raise RecordAltered(name, number, str(error)) from error
 

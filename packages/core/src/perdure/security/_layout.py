@@ -27,6 +27,7 @@ What is sealed of a MessagePack record is its body: all but its header and check
 
 from __future__ import annotations
 
+from functools import lru_cache
 from struct import Struct
 from typing import NamedTuple
 from zlib import crc32
@@ -79,6 +80,7 @@ class Header(NamedTuple):
     digest: bytes | None
 
 
+@lru_cache(64)
 def place_of(collection: str, name: str) -> bytes:
     """Return a place without its number."""
     kind, identity = collection.encode(), name.encode()
@@ -87,11 +89,21 @@ def place_of(collection: str, name: str) -> bytes:
 
 def is_sealed(data: bytes) -> bool:
     """Tell whether a record says that it is sealed, in any version of the format."""
-    return len(data) > 1 and data[0] != 0x7B and bool(data[1] & SEALED)
+    return len(data) > 1 and data[1] & SEALED != 0 and data[0] != 0x7B
 
 
 def header_of(data: bytes) -> Header:
     """Return what stands before the nonce. Raises `LayoutError`."""
+    previous, digest = links_in(data)
+    flags = data[1]
+    handle = data[FIXED : FIXED + HANDLE_BYTES] if flags & SUBJECT else None
+    key_version = int.from_bytes(data[3:5], "big")
+    check = int.from_bytes(data[9:13], "big")
+    return Header(flags, data[2], key_version, data[5:9], check, handle, previous, digest)
+
+
+def links_in(data: bytes) -> tuple[bytes | None, bytes | None]:
+    """Return the link and the digest that a sealed record carries, None for none. Raises `LayoutError`."""
     size = HEADER_BYTES.get(data[:2])
     if size is None:
         raise LayoutError(
@@ -101,20 +113,16 @@ def header_of(data: bytes) -> Header:
     if len(data) < size:
         raise LayoutError(f"the record has {len(data)} bytes, fewer than its header of {size}")
     flags = data[1]
-    optional: list[bytes | None] = []
-    end = FIXED
-    for flag, length in ((SUBJECT, HANDLE_BYTES), (CHAINED, LINK_BYTES), (RESEALED, LINK_BYTES)):
-        optional.append(data[end : end + length] if flags & flag else None)
-        end += length if flags & flag else 0
-    handle, previous, digest = optional
-    key_version = int.from_bytes(data[3:5], "big")
-    check = int.from_bytes(data[9:13], "big")
-    return Header(flags, data[2], key_version, data[5:9], check, handle, previous, digest)
+    if not flags & (CHAINED | RESEALED):
+        return None, None
+    start = FIXED + HANDLE_BYTES if flags & SUBJECT else FIXED
+    previous = data[start : start + LINK_BYTES] if flags & CHAINED else None
+    return previous, data[size - LINK_BYTES : size] if flags & RESEALED else None
 
 
 def handle_of(data: bytes) -> bytes | None:
     """Return the handle of the subject with whose key a record is sealed, None for another record."""
-    if not is_sealed(data) or not data[1] & SUBJECT or len(data) < FIXED + HANDLE_BYTES:
+    if len(data) < FIXED + HANDLE_BYTES or not data[1] & SUBJECT or not is_sealed(data):
         return None
     return data[FIXED : FIXED + HANDLE_BYTES]
 

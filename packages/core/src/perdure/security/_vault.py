@@ -24,6 +24,7 @@ class Vault:
         self._is_open = False
         self._subjects = None if sealing is None else SubjectKeys(backend, sealing)
         self._of_types: dict[str, Sealing | None] = {}
+        self._last_seal: tuple[tuple[str, str, Sealing], Seal] | None = None
 
     async def open(self) -> None:
         """Read what the store says of its sealing. May be called again.
@@ -46,6 +47,11 @@ class Vault:
         return self._of_types.setdefault(type_name, sealing)
 
     @property
+    def seals(self) -> bool:
+        """True if any records are to be sealed."""
+        return self.sealing is not None or bool(self._of_types)
+
+    @property
     def hides_names(self) -> bool:
         return self._names is not None and self._names.hidden
 
@@ -65,12 +71,19 @@ class Vault:
     def seal_of(self, collection: str, name: str, data: bytes) -> Seal | None:
         """Return the seal that can open a record; None where its type is not sealed."""
         sealing = self._sealing_for(name, data)
-        return None if sealing is None else self.seal(collection, name, sealing)
+        if sealing is None:
+            return None
+        place = (collection, name, sealing)
+        if self._last_seal is None or self._last_seal[0] != place:  # records come log by log
+            self._last_seal = place, self.seal(collection, name, sealing)
+        return self._last_seal[1]
 
     def _sealing_for(self, name: str, data: bytes) -> Sealing | None:
         """Return the sealing that has the key of a record, or that of the type of which the name tells."""
+        if not self._of_types:
+            return self.sealing
         sealing = self._of_types.get(name.partition("/")[0], self.sealing)
-        if not self._of_types or not is_sealed(data):
+        if not is_sealed(data):
             return sealing
         all_of_them = (sealing, self.sealing, *self._of_types.values())
         return next((one for one in all_of_them if one is not None and one.knows(data[3:9])), sealing)

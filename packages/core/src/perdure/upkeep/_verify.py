@@ -7,43 +7,30 @@ the one of which the next knows. What was archived is taken for the beginning of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import aclosing
 from typing import Any
 
 import msgspec
 
 from perdure.abc import MAX_KEY, Backend, Entry
-from perdure.errors import (
-    ChainBroken,
-    CorruptionError,
-    DamagedSnapshot,
-    RolledBack,
-    SubjectForgotten,
-    TailCut,
-)
+from perdure.errors import CorruptionError, DamagedSnapshot, RolledBack, SubjectForgotten, TailCut
 from perdure.journal import EVENTS, RecordError, epoch_of, pages
 from perdure.journal._record import Record, decode
 from perdure.persistence._changes import DURABLE
 from perdure.persistence._custody import own_sealing
 from perdure.persistence._entity import STATES
 from perdure.persistence._recovering import Recovering
-from perdure.security import (
-    ORIGIN,
-    Anchor,
-    Keyring,
-    Sealing,
-    Vault,
-    is_sealed,
-    link_of,
-    previous_of,
-    sealing_of,
-)
+from perdure.security import Anchor, Keyring, Sealing, Vault, is_sealed, sealing_of
 from perdure.snapshots import SNAPSHOTS, Archive, CollectionArchive, SnapshotStore
+from perdure.upkeep._ahead import Begun, begun
+from perdure.upkeep._followed import Followed
 from perdure.upkeep._names import stored_names
 from perdure.upkeep._opened import elsewhere, opened
 
 _MOST = 1000
+_BREATH = 512
 
 
 class Verification(msgspec.Struct, kw_only=True):
@@ -86,7 +73,8 @@ async def verify(
     Without a sealing, sealed records are not opened. Name the `actor_types` that have a sealing of their own.
     `snapshots` and `archive` are those of the system, where they are elsewhere. With an `anchor` (or that of the
     sealing) each log is held to its anchored head, and each durable state to what it was. `found` is told of each
-    problem at once, `progress` of the counts, after each page. Memory does not grow with the store.
+    problem at once, `progress` of the counts, about every five hundred records and in the end. Others have their turn
+    as often. Memory does not grow with the store.
 
     Raises `StoreError` when the store cannot be read, `SealError` or `SealedStore` when the sealing is not its own.
     """
@@ -126,24 +114,34 @@ class _Verifier:
         self.result = Verification()
         self._backend = backend
         self._vault = vault
+        self._seals = vault.seals
         self.anchor = anchor
         self._snapshots = snapshots
         self._archive = archive
         self._found = found
         self._progress = progress
+        self._unsaid = 0
 
     async def run(self) -> None:
         if self.anchor is not None:
             await self._vanished(self.anchor)
-        async with aclosing(stored_names(self._backend, EVENTS)) as names:
-            async for name in names:
-                await self._log(name)
-                await self._state(name)
-                await self._snapshots_elsewhere(name)
+        async for first in self._begun(EVENTS, STATES):
+            await self._log(first)
+            await self._state(first)
+            await self._snapshots_elsewhere(first.name)
         for collection in (SNAPSHOTS, DURABLE):
-            async with aclosing(stored_names(self._backend, collection)) as names:
-                async for name in names:
-                    await self._states(collection, name)
+            async for first in self._begun(collection):
+                await self._states(collection, first)
+        self._progress(self.result)
+
+    async def _begun(self, collection: str, state: str | None = None) -> AsyncGenerator[Begun, None]:
+        """Yield all logs of a collection with their first reads under way."""
+        async with (
+            aclosing(stored_names(self._backend, collection)) as names,
+            aclosing(begun(self._backend, collection, names, state)) as logs,
+        ):
+            async for log in logs:
+                yield log
 
     async def _vanished(self, anchor: Anchor) -> None:
         """Report what an anchor knows and of which nothing is left."""
@@ -154,23 +152,33 @@ class _Verifier:
             if not await self._backend.last(DURABLE, name):
                 self.report(RolledBack(name, 0, head.sequence_number))
 
-    async def _log(self, name: str) -> None:
+    async def _log(self, first: Begun) -> None:
         """Look through an archive and its log, as one."""
         self.result.logs += 1
-        log = _Log(name, self)
-        await self._archived(log, MAX_KEY + 1)
+        anchored = None if self.anchor is None else self.anchor.heads.get(first.name)
+        log = Followed(first.name, anchored, self.report)
         is_first = True
-        async with aclosing(pages(self._backend, EVENTS, name, log.last + 1, MAX_KEY + 1)) as read:
+        async with aclosing(pages(self._backend, EVENTS, log.name, 1, MAX_KEY + 1, first.page)) as read:
             async for entries in read:
-                if entries and entries[0].key > log.last + 1:
-                    await self._pass_over(log, entries[0].key, began=not is_first)
+                if is_first or (entries and entries[0].key > log.last + 1):
+                    await self._pass_over(log, entries[0].key if entries else MAX_KEY + 1, began=not is_first)
                 await self._follow(log, entries)
                 is_first = False
         log.end()
+        self.result.chained += log.chained
 
-    async def _archived(self, log: _Log, stop: int) -> None:
-        """Go on with what the archive has below a number. What of it is in the log still is not looked at again."""
-        if log.has_archive:
+    async def _pass_over(self, log: Followed, number: int, *, began: bool) -> None:
+        """Go on to a page that begins later than the last one ended.
+
+        A writer may have compacted since: then what is between is in the archive, or the events before are gone too.
+        """
+        await self._archived(log, number)
+        if began and 0 < log.last < number - 1 and not await self._is_stored(log.name, log.last):
+            log.begin_anew()
+
+    async def _archived(self, log: Followed, stop: int) -> None:
+        """Go on with what the archive has below a number."""
+        if log.has_archive and log.last + 1 < stop:
             try:
                 async with aclosing(self._archive.pages(log.name, log.last + 1, stop)) as archived:
                     async for entries in archived:
@@ -180,46 +188,51 @@ class _Verifier:
                 log.has_archive = False
                 log.begin_anew()
 
-    async def _pass_over(self, log: _Log, number: int, *, began: bool) -> None:
-        """Go on to a page that begins later than the last one ended.
-
-        A writer may have compacted since: then what is between is in the archive, or the events before are gone too.
-        """
-        await self._archived(log, number)
-        if began and 0 < log.last < number - 1 and not await self._is_stored(log.name, log.last):
-            log.begin_anew()
-
     async def _is_stored(self, name: str, number: int) -> bool:
         page = await self._backend.page(EVENTS, name, number, number + 1, limit=1, max_bytes=1)
         return bool(page.entries)
 
-    async def _follow(self, log: _Log, entries: list[Entry]) -> None:
+    async def _follow(self, log: Followed, entries: list[Entry]) -> None:
         """Look at a page of events."""
-        await self._vault.look_up(entry.value for entry in entries)
-        for entry in entries:
-            self.result.events += 1
-            log.follow(*entry)
-            if (record := self._open(EVENTS, log.name, *entry)) is not None:
-                log.check_epoch(entry.key, epoch_of(record.metadata))
-        self._progress(self.result)
+        await self._look_up(entries)
+        log.follow(entries)
+        for number, record in self._opened(EVENTS, log.name, entries):
+            if record.metadata:
+                log.check_epoch(number, epoch_of(record.metadata))
+        self.result.events += len(entries)
+        await self._looked_at(len(entries))
 
-    async def _state(self, name: str) -> None:
-        _, record = await self._backend.read_state(STATES, name)
+    async def _looked_at(self, records: int) -> None:
+        """Let others run after so many records, and tell of them."""
+        self._unsaid += records
+        if self._unsaid >= _BREATH:
+            self._unsaid = 0
+            self._progress(self.result)
+            await asyncio.sleep(0)
+
+    async def _look_up(self, entries: Iterable[Entry]) -> None:
+        """Have the keys of subjects at hand."""
+        if self._vault.sealing is not None:
+            await self._vault.look_up(record for _, record in entries)
+
+    async def _state(self, first: Begun) -> None:
+        """Look at what `Light` has stored with the last event."""
+        assert first.state is not None
+        _, record = await first.state
         if record is not None:
             self.result.states += 1
-            await self._vault.look_up((record,))
-            self._open(STATES, name, 0, record)
+            await self._look_up((Entry(0, record),))
+            self._open(STATES, first.name, 0, record)
 
-    async def _states(self, collection: str, name: str) -> None:
-        async with aclosing(pages(self._backend, collection, name, 1, MAX_KEY + 1)) as read:
+    async def _states(self, collection: str, first: Begun) -> None:
+        async with aclosing(pages(self._backend, collection, first.name, 1, MAX_KEY + 1, first.page)) as read:
             async for entries in read:
-                await self._vault.look_up(entry.value for entry in entries)
-                for entry in entries:
-                    self.result.states += 1
-                    self._open(collection, name, *entry)
+                await self._look_up(entries)
+                self._opened(collection, first.name, entries)
                 if collection == DURABLE and entries:
-                    self._check_state(name, *entries[-1])
-                self._progress(self.result)
+                    self._check_state(first.name, *entries[-1])
+                self.result.states += len(entries)
+                await self._looked_at(len(entries))
 
     def _check_state(self, name: str, revision: int, record: bytes) -> None:
         """Hold a durable state to what the anchor knows of it."""
@@ -241,13 +254,23 @@ class _Verifier:
             if snapshot is None:
                 return
             self.result.states += 1
-            await self._vault.look_up((snapshot.record,))
+            await self._look_up((Entry(*snapshot),))
             self._open(SNAPSHOTS, name, *snapshot)
             at_most = snapshot.sequence_number - 1
 
+    def _opened(self, collection: str, name: str, entries: Sequence[Entry]) -> list[tuple[int, Record]]:
+        """Look at records; return those that can be read, by their numbers."""
+        if not self._seals:
+            try:
+                return [(number, decode(data)[0]) for number, data in entries]
+            except RecordError:
+                pass  # one by one, it has a name
+        opened = [(number, self._open(collection, name, number, data)) for number, data in entries]
+        return [(number, record) for number, record in opened if record is not None]
+
     def _open(self, collection: str, name: str, number: int, record: bytes) -> Record | None:
         """Look at one record; return it if it can be read."""
-        seal = self._vault.seal_of(collection, name, record)
+        seal = self._vault.seal_of(collection, name, record) if self._seals else None
         if is_sealed(record):
             self.result.sealed += 1
             if seal is None:
@@ -268,67 +291,3 @@ class _Verifier:
         if len(self.result.problems) < _MOST:
             self.result.problems.append(error.with_traceback(None))
         self._found(error)
-
-
-class _Log:
-    """What is known of a log while it is read."""
-
-    def __init__(self, name: str, verifier: _Verifier) -> None:
-        self.name = name
-        self.last = 0
-        """The number of the last event, 0 where the next one may have any."""
-        self.has_archive = True
-        """False once the archive of this log was found to be damaged."""
-        self._verifier = verifier
-        self._anchored = None if verifier.anchor is None else verifier.anchor.heads.get(name)
-        self._link: bytes | None = None
-        self._is_chained = False
-        self._epoch = 0
-
-    def follow(self, number: int, record: bytes) -> None:
-        """Go on with the next record."""
-        if self.last and number != self.last + 1:
-            self._report(CorruptionError(self.name, self.last + 1, f"the event is missing; the next one is {number}"))
-            self._link = None
-        self.last = number
-        try:
-            self._check_chain(number, record)
-        except CorruptionError as error:
-            self._link = None
-            self._report(error)
-
-    def begin_anew(self) -> None:
-        """Take the next record as the first of what is there, for those before are gone, or cannot be read."""
-        self.last = 0
-        self._link = None
-
-    def check_epoch(self, number: int, epoch: int) -> None:
-        """Hold an event to the owners of those before it. One without an epoch was stored by who claims nothing."""
-        if 0 < epoch < self._epoch:
-            reason = f"its epoch is {epoch}, after events of epoch {self._epoch}: its writer had been superseded"
-            self._report(CorruptionError(self.name, number, reason))
-        self._epoch = max(epoch, self._epoch)
-
-    def end(self) -> None:
-        """Hold the log to its anchor, now that it was read."""
-        if self._anchored is not None and self.last < self._anchored.sequence_number:
-            self._report(TailCut(self.name, self.last, self._anchored.sequence_number))
-
-    def _check_chain(self, number: int, record: bytes) -> None:
-        previous = previous_of(self.name, number, record)
-        link = link_of(EVENTS, self.name, number, record)
-        before, self._link = self._link if number > 1 else ORIGIN, link
-        if previous is None:
-            if self._is_chained:
-                raise ChainBroken(self.name, number, "the chain ends: this record is in none, and those before are")
-        elif before is not None and previous != before:
-            self._is_chained = True
-            raise ChainBroken(self.name, number, "the record before is not the one that this one was chained to")
-        else:
-            self._is_chained = True
-            self._verifier.result.chained += 1
-        if self._anchored is not None and self._anchored.sequence_number == number and self._anchored.link != link:
-            raise ChainBroken(self.name, number, "an anchor knows another record here, or another past of it")
-
-    def _report(self, error: CorruptionError) -> None:
-        self._verifier.report(error)
