@@ -8,6 +8,7 @@
 | `PUT /transfers/{id}` | make a transfer, once for each id: repeat it after any error |
 | `GET /transfers/{id}` | how far it is |
 | `GET /overview` | how many transfers are at each stage, from the read model |
+| `GET /health/ready` | whether it can work, and why not |
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from fastapi import FastAPI, Query, Request
 from pydantic import BaseModel, PositiveInt
 
 from perdure import ActorSystem
-from perdure.contrib.fastapi import Reply, System, answer_errors
+from perdure.contrib.fastapi import Reply, System, answer_errors, health_routes
 
 _AT_ONCE = 64
 """Transfers that are taken up again at a time."""
@@ -58,6 +59,7 @@ def create_app(store: str | None = None, tables: Path | None = None) -> FastAPI:
 
     app = FastAPI(title="Payments", lifespan=lifespan)
     answer_errors(app, {NoAccount: 404, NoTransfer: 404, InsufficientFunds: 402, AnotherOrder: 409})
+    app.include_router(health_routes())
     _add_routes(app)
     return app
 

@@ -15,7 +15,7 @@ from fastapi import APIRouter, FastAPI, WebSocket
 from fastapi.testclient import TestClient
 
 from perdure import ActorSystem, Event, Message, PersistentActor, Rejected
-from perdure.contrib.fastapi import STATUSES, Reply, System, answer_errors, lifespan
+from perdure.contrib.fastapi import STATUSES, Reply, System, answer_errors, health_routes, lifespan
 from perdure.errors import (
     AskTimeout,
     ConflictError,
@@ -27,6 +27,8 @@ from perdure.errors import (
     StoreError,
     Superseded,
 )
+from perdure.memory import MemoryBackend
+from perdure_testkit import FaultyBackend
 
 
 class Deposit(Message[int]):
@@ -240,3 +242,20 @@ def test_an_application_can_choose_its_codes() -> None:
 def test_every_code_is_one_of_an_error() -> None:
     """The table has no success in it."""
     assert all(status >= 400 for status in STATUSES.values())
+
+
+def test_the_readiness_of_the_system_is_told() -> None:
+    """503 as long as its store does not answer, with the reason; the process is live all the time."""
+    backend = FaultyBackend(MemoryBackend())
+    app = FastAPI(lifespan=lifespan(lambda: ActorSystem(store=backend)))
+    app.include_router(health_routes(timeout=0.05))
+
+    with TestClient(app) as client:
+        well = client.get("/health/ready")
+        backend.hang("read_state", when=lambda *_: True)
+        ill = client.get("/health/ready")
+        assert client.get("/health/live").status_code == 200
+        backend.heal()
+
+    assert (well.status_code, well.json()["ready"]) == (200, True)
+    assert (ill.status_code, ill.json()["reasons"]) == (503, ["the store has not answered for 0.05 s"])

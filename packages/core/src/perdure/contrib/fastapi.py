@@ -19,7 +19,7 @@ from http import HTTPStatus
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import Depends, FastAPI, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from starlette.requests import HTTPConnection
 
 from perdure import ActorSystem
@@ -41,7 +41,7 @@ from perdure.errors import (
     Superseded,
 )
 
-__all__ = ["STATUSES", "Reply", "System", "answer_errors", "lifespan", "system_of"]
+__all__ = ["STATUSES", "Reply", "System", "answer_errors", "health_routes", "lifespan", "system_of"]
 
 STATUSES: Mapping[type[PerdureError], HTTPStatus] = {
     Rejected: HTTPStatus.CONFLICT,
@@ -103,6 +103,26 @@ class Reply(Response):
 
     def render(self, content: object) -> bytes:
         return msgspec.json.encode(content)
+
+
+def health_routes(prefix: str = "/health", **limits: Any) -> APIRouter:
+    """Return the routes `/health/live` and `/health/ready`, for whatever starts, watches and routes to the process.
+
+    `live` is answered by 200 as long as the event loop turns. `ready` is answered by what `system.health(**limits)`
+    says, with 503 where it is not ready. It tells paths and types of actors: keep it inside.
+    """
+    routes = APIRouter(prefix=prefix, tags=["health"])
+
+    @routes.get("/live")
+    async def live() -> dict[str, bool]:
+        return {"live": True}
+
+    @routes.get("/ready")
+    async def ready(system: System) -> Response:
+        health = await system.health(**limits)
+        return Reply(health, HTTPStatus.OK if health.ready else HTTPStatus.SERVICE_UNAVAILABLE)
+
+    return routes
 
 
 def answer_errors(app: FastAPI, statuses: Mapping[type[PerdureError], HTTPStatus | int] | None = None) -> None:
