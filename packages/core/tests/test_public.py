@@ -27,6 +27,7 @@ DOORS = [
     "perdure.query",
     "perdure.security",
     "perdure.snapshots",
+    "perdure.telemetry",
     "perdure.upkeep",
     "perdure_replication",
     "perdure_replication.keyed",
@@ -120,6 +121,7 @@ def test_all_errors_are_in_the_tree_of_their_module() -> None:
             ["perdure.actors", "perdure.abc", "perdure.journal", "perdure.persistence", "perdure.snapshots"],
         ),
         ("query", ["perdure.memory"]),
+        ("telemetry", ["perdure.persistence", "perdure.journal", "perdure.snapshots", "perdure.memory"]),
         (
             "security",
             [

@@ -10,9 +10,12 @@ In the group `perdure.plugins` an entry point has any name, and its module any o
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Iterable
+from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from perdure._fields import fields
 from perdure.abc import Backend, Durability, MachineProfile, MachineSpec
 from perdure.errors import BrokenPlugin, CreateStoreError, PerdureError, StoreMissing, UnknownBackend
 
@@ -21,8 +24,12 @@ if TYPE_CHECKING:
 
     import typer
 
+    from perdure.actors import ActorSystem
+    from perdure.telemetry import Observer
+
 GROUP = "perdure.backends"
 PLUGINS = "perdure.plugins"
+_log = logging.getLogger("perdure.plugins")
 _OURS = {"sqlite": "perdure-sqlite", "rocksdb": "perdure-rocksdb", "redis": "perdure-redis", "rediss": "perdure-redis"}
 
 
@@ -46,6 +53,13 @@ class BackendHooks:
 
 class PluginHooks:
     """What a plug-in module of the group `perdure.plugins` may implement, marked as backends' hooks are."""
+
+    def perdure_observe(self, system: ActorSystem) -> Observer | None:
+        """Return what is to observe a system that is about to open, if anything.
+
+        Called each time when one opens. What it raises is logged, and harms nobody.
+        """
+        raise NotImplementedError
 
     def perdure_commands(self, app: typer.Typer) -> None:
         """Add commands to the command `perdure`, with `@app.command()`; they may be `async`.
@@ -142,6 +156,27 @@ def load_plugins() -> tuple[dict[str, Plugin], list[BrokenPlugin]]:
         except BrokenPlugin as error:
             broken.append(error)
     return found, broken
+
+
+def installed_observers(system: ActorSystem) -> list[Observer]:
+    """Return the observers that plug-ins have for a system. Plug-ins that cannot be used are logged, and left out."""
+    observers: list[Observer] = []
+    for name, plugin in _plugins_once().items():
+        try:
+            observers += plugin.hook.perdure_observe(system=system)
+        except Exception as error:
+            what = f"the plug-in {name} of {plugin.distribution}"
+            _log.error("%s does not observe", what, exc_info=error, extra=fields(hook="perdure_observe", error=error))
+    return observers
+
+
+@cache
+def _plugins_once() -> dict[str, Plugin]:
+    """Return the plug-ins of this process, looked for once, and log those that cannot be used."""
+    found, broken = load_plugins()
+    for error in broken:
+        _log.error("%s", error, extra=fields(error=error))
+    return found
 
 
 def load(entry: EntryPoint, hooks: type[Any], what: str) -> Any:

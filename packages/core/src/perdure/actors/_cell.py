@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Iterable, Iterator
+from collections.abc import Awaitable, Coroutine, Iterable, Iterator
 from contextvars import Context as Variables
 from enum import IntEnum
 from types import CoroutineType
@@ -49,6 +49,7 @@ from perdure.actors._supervision import (
 from perdure.actors._timers import ActorTimer, ReceiveTimeout
 from perdure.actors._views import Known, Life
 from perdure.errors import ActorStopped, AskedItself, Rejected, StartTimeout, Superseded, Unhandled
+from perdure.telemetry._observation import Hook, until
 
 if TYPE_CHECKING:
     from perdure.actors._props import Props
@@ -135,6 +136,16 @@ class Cell:
 
     def __repr__(self) -> str:
         return f"<Cell {self.path}>"
+
+    # What observers see.
+
+    @property
+    def type_name(self) -> str:
+        return self.props.actor_type.type_name
+
+    @property
+    def shown(self) -> str:
+        return str(self.system.shown(self.path, self.props))
 
     # What refs, contexts and the system call.
 
@@ -396,7 +407,10 @@ class Cell:
     async def _handle(self, envelope: Envelope) -> None:
         current.set(self)
         try:
-            reply = await self._actor._receive(envelope.message, self._context)  # type: ignore[union-attr]
+            handled: Awaitable[Any] = self._actor._receive(envelope.message, self._context)  # type: ignore[union-attr]
+            if (handling := self.system.observed.handling) is not None:
+                handled = self._observed(handled, handling, envelope)
+            reply = await handled
             if type(reply) is CoroutineType:
                 raise _not_awaited(self.path, reply)
         except BaseException as error:
@@ -410,6 +424,11 @@ class Cell:
             asker.set_exception(Unhandled(self.path, kind.__name__, _type_name(kind._reply_type)))
         else:
             asker.set_result(reply)
+
+    def _observed(self, handled: Awaitable[Any], handling: Hook, envelope: Envelope) -> Awaitable[Any]:
+        """Tell observers of a message, and of its end if one wants to know."""
+        ended = handling(self, type(envelope.message).__name__, envelope.reply is not None)
+        return handled if ended is None else until(handled, ended)
 
     def _sift(self) -> None:
         """Of what is queued at a stop, keep what is critical, and answer the rest."""

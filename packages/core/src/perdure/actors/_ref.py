@@ -66,7 +66,10 @@ class ActorRef:
         seconds = system.ask_timeout if timeout is None else timeout
         reply: asyncio.Future[R] = system.loop.create_future()
         waits = system.deadlines.add(reply, seconds)
-        admitted = cell.post(Envelope(message, reply, sender, copy_context(), blocks))
+        context = copy_context()
+        asking = system.observed.asking
+        ended = None if asking is None else context.run(asking, cell, type(message).__name__)
+        admitted = cell.post(Envelope(message, reply, sender, context, blocks))
         try:
             return await reply
         except AskTimeout as error:
@@ -77,6 +80,8 @@ class ActorRef:
             waits.pop(reply, None)
             if admitted is not None:
                 admitted.cancel()
+            if ended is not None:
+                ended(asyncio.CancelledError() if reply.cancelled() else reply.exception())
 
     async def tell(self, message: Message[Any], *, timeout: float | None = None) -> None:
         """Send `message` and forget it; waits for room in the mailbox.

@@ -9,10 +9,11 @@ import math
 import random
 import warnings
 from collections import Counter
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, ClassVar, TypeVar
 
+from perdure._plugins import installed_observers
 from perdure.actors._actor import Actor
 from perdure.actors._cell import Cell
 from perdure.actors._clock import Clock, SystemClock
@@ -31,6 +32,8 @@ from perdure.actors._supervision import Restart, Supervision
 from perdure.actors._views import Looking, SystemView
 from perdure.actors._watches import Watches
 from perdure.errors import ActorStopped, AskTimeout, InvalidIdentifier, NameTaken, SystemCrashed
+from perdure.telemetry import Observer
+from perdure.telemetry._observation import Observation
 
 _log = logging.getLogger("perdure.actors")
 Self = TypeVar("Self", bound="ActorSystem")
@@ -44,8 +47,8 @@ class ActorSystem:
     `ask_timeout`: seconds an `ask` waits by default, and a `tell` for room. `stop_timeout`: seconds that a stop, and
     leaving `async with`, gives the actors before it cancels them. `passivate_after`: seconds of idleness after which an
     actor reached by `ref` is put away. `max_live`: how many actors may be live before the longest idle ones are put
-    away; None for no cap. `resources`: what actors share, by name, such as a connection pool. `clock` and `seed` are
-    where time and chance come from.
+    away; None for no cap. `resources`: what actors share, by name, such as a connection pool. `observers`: who is told
+    what the system does, beside those of installed plug-ins. `clock` and `seed` are where time and chance come from.
     """
 
     def __init__(
@@ -56,9 +59,13 @@ class ActorSystem:
         passivate_after: float = 300.0,
         max_live: int | None = None,
         resources: Mapping[str, object] | None = None,
+        observers: Sequence[Observer] = (),
         clock: Clock | None = None,
         seed: int | None = None,
     ) -> None:
+        for observer in observers:
+            if not isinstance(observer, Observer):
+                raise TypeError(f"an observer is a perdure.telemetry.Observer, not {observer!r}")
         self.ask_timeout = ask_timeout
         self.stop_timeout = stop_timeout
         self.clock: Clock = clock or SystemClock()
@@ -68,6 +75,9 @@ class ActorSystem:
         self.loop: asyncio.AbstractEventLoop
         self.max_live: float = math.inf if max_live is None else max_live
         self.random = random.Random(seed).random
+        self.observed = Observation()
+        """What observers want to know."""
+        self._observers = tuple(observers)
         self.resources: dict[str, object] = dict(resources or {})
         """What actors share, by name; see `resource`."""
         self.dead_letters = 0
@@ -98,8 +108,11 @@ class ActorSystem:
         self.dispatcher = Dispatcher(self.loop, self.context, self.clock.monotonic)
         self._shutdown = self.loop.create_future()
         self._host = asyncio.current_task()
+        self.observed = Observation((*self._observers, *installed_observers(self)))
         await self._open()
         self._state = "open"
+        if self.observed.opened is not None:
+            self.observed.opened(self)
         return self
 
     async def __aexit__(
@@ -315,7 +328,11 @@ class ActorSystem:
         finally:
             self._state = "closed"
             self._end_subscriptions()
-            await self._close()
+            try:
+                await self._close()
+            finally:
+                if self.observed.closed is not None:
+                    self.observed.closed(self)
 
     async def _drain_sinks(self, deadline: float) -> None:
         self._end_subscriptions()
@@ -404,13 +421,19 @@ class ActorSystem:
             topic.publish(event)
 
     def _happened(self, kind: Callable[..., SystemEvent], cell: Cell, *details: Any) -> None:
-        if self._events:
-            self._events.publish(kind(cell.ref(), *details))
+        if self._events or self.observed.happened is not None:
+            self._tell(kind(cell.ref(), *details))
+
+    def _tell(self, event: SystemEvent) -> None:
+        """Tell those who read events, and those who observe."""
+        self._events.publish(event)
+        if self.observed.happened is not None:
+            self.observed.happened(event)
 
     def _dead(self, message: Message[Any], path: str, sender: Cell | None, reason: str) -> None:
         self.dead_letters += 1
-        if self._events:
-            self._events.publish(DeadLetter(message, path, None if sender is None else sender.ref(), reason))
+        if self._events or self.observed.happened is not None:
+            self._tell(DeadLetter(message, path, None if sender is None else sender.ref(), reason))
 
     def _add(self, path: ActorPath, key: str, props: Props, parent: Cell | None = None) -> Cell:
         if self._state != "open":

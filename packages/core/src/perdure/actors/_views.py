@@ -88,7 +88,7 @@ class Looking:
         known = cell.known(states=self._states)
         return ActorView(
             path=str(cell.path),
-            type=cell.props.actor_type.type_name,
+            type=cell.type_name,
             life=cell.life,
             message=None if message is None else type(message.message).__name__,
             seconds=self._seconds.get(cell),

@@ -22,6 +22,7 @@ from perdure.abc import Backend, Conflict, WriteGroup
 from perdure.errors import OutcomeUnknown, PerdureError, StoreClosed
 from perdure.journal._commits import Commits
 from perdure.journal._pace import Pace
+from perdure.telemetry._observation import NOTHING, Hook, Observation
 
 _MIB = 1024 * 1024
 
@@ -56,6 +57,7 @@ class CommitQueue:
         batch_bytes: int = 8 * _MIB,
         pending_bytes: int = 64 * _MIB,
         tell_at_once: int = 32,
+        observed: Observation = NOTHING,
     ) -> None:
         self.commits = Commits()
         self._backend = backend
@@ -74,6 +76,8 @@ class CommitQueue:
         self._drained: asyncio.Future[None] | None = None
         self.failure: BaseException | None = None
         """What the last commit raised, if it did."""
+        self._observed = observed
+        self._told: Hook | None = None  # of the observers, about the present commit
         self._since: float | None = None  # when the oldest of what is being committed was there
         self._left_since: float | None = None  # the same of what had no room in the batch
 
@@ -84,6 +88,8 @@ class CommitQueue:
         """
         if self._closed:
             raise StoreClosed("commit")
+        if self._observed.writing is not None:
+            self._observed.writing(group)
         pending = _Pending(self._loop, group=group, size=size)
         if self._parked or not self._has_room(size):  # nobody overtakes, or a large group would wait for ever
             self._parked.append(pending)
@@ -116,10 +122,11 @@ class CommitQueue:
         self._since = now if self._left_since is None else self._left_since
         batch = self._take(self._pace.take(len(self._pending), now, after_gap=after_gap))
         self._left_since = self._since if self._pending else None
+        groups = [pending.group for pending in batch]
+        if self._observed.committing is not None:
+            self._told = self._observed.committing(groups, sum([pending.size for pending in batch]))
         try:
-            commit = self._committing = asyncio.ensure_future(
-                self._backend.commit([pending.group for pending in batch])
-            )
+            commit = self._committing = asyncio.ensure_future(self._backend.commit(groups))
         except Exception as error:
             self._report(batch, _failures(batch, error))
         else:
@@ -152,6 +159,9 @@ class CommitQueue:
 
     def _report(self, batch: list[_Pending], outcomes: Sequence[Conflict | BaseException | None]) -> None:
         """Tell writers what became of their groups, in order, and begin the next commit."""
+        if self._told is not None:
+            self._told(outcomes)
+            self._told = None
         self._outcomes.extend(zip(batch, outcomes, strict=True))
         self._tell()
 

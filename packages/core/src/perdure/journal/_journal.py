@@ -27,6 +27,7 @@ from perdure.errors import CorruptionError, EventsRemoved
 from perdure.journal._commit import CommitQueue
 from perdure.journal._pages import pages
 from perdure.security import MOST_OVERHEAD
+from perdure.telemetry._observation import NOTHING, Observation
 
 EVENTS = "events"
 
@@ -34,10 +35,12 @@ EVENTS = "events"
 class Journal:
     """Appends to and reads event logs; shares one commit queue among all writers."""
 
-    def __init__(self, backend: Backend, *, max_record_bytes: int = 16 * 1024 * 1024) -> None:
+    def __init__(
+        self, backend: Backend, *, max_record_bytes: int = 16 * 1024 * 1024, observed: Observation = NOTHING
+    ) -> None:
         self.backend = backend
         self.max_record_bytes = min(max_record_bytes, backend.max_value_bytes - MOST_OVERHEAD)
-        self._queue = CommitQueue(backend)
+        self._queue = CommitQueue(backend, observed=observed)
         self.commits = self._queue.commits
         self._unsettled: set[str] = set()
 

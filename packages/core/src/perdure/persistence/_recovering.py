@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 from perdure.actors import Actor, Context, Subscription
+from perdure.actors._cell import Cell
 from perdure.actors._path import unescaped
 from perdure.actors._props import Props
 from perdure.actors._views import Known, Life
@@ -16,6 +17,7 @@ from perdure.evolution import Evolution
 from perdure.persistence._head import Head
 from perdure.persistence._stores import Stores
 from perdure.security import Keyring, Sealing
+from perdure.telemetry._observation import until
 
 S = TypeVar("S")
 H = TypeVar("H", bound=Head)
@@ -83,7 +85,7 @@ class Recovering(Actor, ABC, Generic[S, H]):
         cell = context._cell
         self._entity = self._head(persistence_id_of(cell.path, cell.props), stores)
         self._entity.path = str(cell.path)
-        await self._recover()
+        await self._recover_observed(cell)
 
     def _initial(self) -> S:
         return copy.deepcopy(self.initial_state)
@@ -100,10 +102,15 @@ class Recovering(Actor, ABC, Generic[S, H]):
             return self.handle(message, context)
         return self._recover_and_handle(message, context)
 
+    def _recover_observed(self, cell: Cell) -> Awaitable[None]:
+        recovering = self._durable().stores.observed.recovering
+        ended = None if recovering is None else recovering(cell)
+        return self._recover() if ended is None else until(self._recover(), ended)
+
     async def _recover_and_handle(self, message: Any, context: Context) -> Any:
         head = self._durable()
         if head.in_doubt:
-            await self._recover()
+            await self._recover_observed(context._cell)
         else:
             await head.unlock()
         return await self.handle(message, context)

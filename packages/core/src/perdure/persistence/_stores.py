@@ -21,6 +21,7 @@ from perdure.persistence._strategy import Light
 from perdure.persistence._warm import WarmStates
 from perdure.security import Vault
 from perdure.snapshots import Archive, Shelf, SnapshotStore, policy_of
+from perdure.telemetry._observation import NOTHING, Observation
 
 if TYPE_CHECKING:
     from perdure.persistence._actor import PersistentActor
@@ -46,6 +47,7 @@ class Stores:
         vault: Vault,
         warm: WarmStates | None = None,
         owner: str | None = None,
+        observed: Observation = NOTHING,
     ) -> None:
         self.backend: Backend = journal.backend
         self.journal = journal
@@ -56,6 +58,7 @@ class Stores:
         self.recoveries = Recoveries(max_recoveries)
         self.archive = archive
         self.vault = vault
+        self.observed = observed
         self.claims = None if owner is None else Claims(owner, journal, clock.time)
         self.probe = Probe(journal.backend, clock.monotonic)
         self._warm = warm

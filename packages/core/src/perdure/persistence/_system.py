@@ -30,6 +30,7 @@ from perdure.snapshots import (
     open_archive,
     open_snapshots,
 )
+from perdure.telemetry import Observer
 
 if TYPE_CHECKING:
     from perdure.persistence._actor import PersistentActor
@@ -85,6 +86,7 @@ class ActorSystem(actors.ActorSystem):
         passivate_after: float = 300.0,
         max_live: int | None = None,
         resources: Mapping[str, object] | None = None,
+        observers: Sequence[Observer] = (),
         clock: Clock | None = None,
         seed: int | None = None,
     ) -> None:
@@ -94,6 +96,7 @@ class ActorSystem(actors.ActorSystem):
             passivate_after=passivate_after,
             max_live=max_live,
             resources=resources,
+            observers=observers,
             clock=clock,
             seed=seed,
         )
@@ -237,8 +240,8 @@ class ActorSystem(actors.ActorSystem):
         now = self.clock.monotonic()
         return [
             StuckActor(
-                path=str(self.shown(cell.path, cell.props)),
-                type=cell.props.actor_type.type_name,
+                path=cell.shown,
+                type=cell.type_name,
                 life=cell.life,
                 message=None if cell.in_hand is None else type(cell.in_hand.message).__name__,
                 seconds=now - began,
@@ -360,7 +363,7 @@ class ActorSystem(actors.ActorSystem):
     def _stand_on(
         self, backend: Backend, snapshots: SnapshotStore | None, archive: Archive | None, vault: Vault
     ) -> Stores:
-        journal = Journal(backend, max_record_bytes=self._max_record_bytes)
+        journal = Journal(backend, max_record_bytes=self._max_record_bytes, observed=self.observed)
         return Stores(
             journal,
             snapshots or CollectionSnapshots(backend, journal.write),
@@ -368,10 +371,11 @@ class ActorSystem(actors.ActorSystem):
             self.clock,
             self._write,
             self._max_recoveries,
-            self._events.publish,
+            self._tell,
             vault,
             self._warm,
             self._owner,
+            self.observed,
         )
 
     async def _settle(self) -> None:
