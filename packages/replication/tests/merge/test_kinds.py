@@ -251,6 +251,17 @@ def test_a_register_that_lost_comes_back_when_the_winner_is_removed_by_one_who_k
     assert together(a, b).value == "early"
 
 
+def test_a_register_keeps_no_write_that_was_known_to_the_next() -> None:
+    """However often it is written."""
+    a, b = writers(Title, 2)
+    for number in range(100):
+        for one, other in ((a, b), (b, a)):
+            one.write(lambda title, number=number: title.set(f"{number}"))  # type: ignore[misc]
+            other.hear(one)
+
+    assert sum(map(len, a.known.facts.values())) == 1
+
+
 def test_fields_of_a_record_are_changed_together() -> None:
     """One update is one fragment, which is there as a whole or not at all."""
     a, b = writers(Orders, 2)
