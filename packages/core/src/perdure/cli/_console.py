@@ -9,23 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn, TimeRemainingColumn
-from rich.text import Text
-
 _CONTROL = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 def is_terminal(stream: TextIO) -> bool:
     """Tell whether somebody looks at a stream, on what can show more than lines."""
     return stream.isatty() and os.environ.get("TERM") != "dumb"
-
-
-def console(stream: TextIO) -> Console:
-    """Return what writes to a stream: in colour on a terminal, unless NO_COLOR is set; never in a pipe."""
-    return Console(
-        file=stream, force_terminal=is_terminal(stream), highlight=False, markup=False, emoji=False, soft_wrap=True
-    )
 
 
 def say(what: object) -> None:
@@ -40,15 +29,10 @@ def visible(text: str) -> str:
 
 
 class Bar:
-    """Tells how far some work has come."""
-
-    def __init__(self, shown: Progress, total: float | None) -> None:
-        self._shown = shown
-        self._task = shown.add_task("", total=total)
+    """Tells how far some work has come: here, nobody."""
 
     def at(self, done: float, total: float | None = None, *, note: str | None = None) -> None:
         """Say how much is done, of how much where that is known, and on what the work is."""
-        self._shown.update(self._task, completed=done, total=total, description=visible(note) if note else None)
 
 
 @contextmanager
@@ -57,30 +41,10 @@ def progress(what: str, unit: str, total: float | None = None) -> Iterator[Bar]:
 
     What is printed meanwhile comes above it. It goes away when the work is over.
     """
-    shown = Progress(
-        SpinnerColumn(),
-        TextColumn(what),
-        BarColumn(),
-        _Rate(unit),
-        TimeRemainingColumn(),
-        TextColumn("{task.description}"),
-        console=console(sys.stderr),
-        transient=True,
-        redirect_stdout=is_terminal(sys.stdout),  # else what is for a pipe would be written to the terminal
-        disable=not is_terminal(sys.stderr),
-    )
-    with shown:
-        yield Bar(shown, total)
+    if not is_terminal(sys.stderr):
+        yield Bar()
+        return
+    from perdure.cli._bars import shown  # what it needs takes 0.1 s to import
 
-
-class _Rate(ProgressColumn):
-    """How many, and how many a second."""
-
-    def __init__(self, unit: str) -> None:
-        super().__init__()
-        self._unit = unit
-
-    def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        rate = "" if speed is None else f", {speed:,.0f}/s"
-        return Text(f"{task.completed:,.0f} {self._unit}{rate}")
+    with shown(what, unit, total) as bar:
+        yield bar

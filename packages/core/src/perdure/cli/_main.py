@@ -11,9 +11,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         from perdure.cli._app import run
     except ModuleNotFoundError as error:
-        missing = (error.name or "").partition(".")[0]
-        if missing not in ("typer", "rich"):
+        if error.name != "typer":
             raise
-        sys.stderr.write(f"perdure: {missing} is not installed. Run: pip install 'perdure[cli]'\n")
+        sys.stderr.write("perdure: typer is not installed. Run: pip install 'perdure[cli]'\n")
         return 2
     return run(arguments)
