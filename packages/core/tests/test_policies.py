@@ -126,6 +126,23 @@ async def test_policies_are_combined(store: FaultyBackend, order: int) -> None:
     assert (numbers, asked) == ([2, 3, 4], [1, 2, 3, 4, 5])
 
 
+async def test_a_policy_is_not_asked_before_the_number_that_it_names(store: FaultyBackend) -> None:
+    """But for the first persist of a life; then of each event of the persist that reaches it."""
+    asked: list[int] = []
+
+    class EveryFourth(SnapshotPolicy):
+        def due(self, sequence_number: int, state: object, event: object, since: object) -> bool:
+            asked.append(sequence_number)
+            return sequence_number % 4 == 0
+
+        def next_due(self, after: int) -> int:
+            return after - after % 4 + 4
+
+    numbers = await taken(store, EveryFourth(), (1,), (2,), (3, 4, 5), (6,), (7,), (8,))
+
+    assert (numbers, asked) == ([5, 8], [1, 3, 4, 5, 8])
+
+
 async def test_a_combination_with_on_stop_takes_one_on_stop(store: FaultyBackend) -> None:
     """Where the other has taken one of the last event already, one is enough."""
     tape = taking(every_n_events(2) | on_stop)

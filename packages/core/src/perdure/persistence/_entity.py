@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from perdure.abc import DeleteRange, PutState, Write
+from perdure.abc import MAX_KEY, DeleteRange, PutState, Write
 from perdure.errors import ApplyError, DamagedSnapshot, EventsNeeded, InvalidTag, SealError
 from perdure.journal import EVENTS, AnyEvent, RecordError, metadata_of, named
 from perdure.persistence._custody import Custody
@@ -15,7 +15,7 @@ from perdure.persistence._following import Followers
 from perdure.persistence._head import Head
 from perdure.persistence._stores import Stores
 from perdure.security import Seal
-from perdure.snapshots import SNAPSHOTS, Draft, Snapshots, never
+from perdure.snapshots import SNAPSHOTS, Draft, Snapshots
 
 STATES = "states"
 
@@ -26,7 +26,7 @@ Tags = Callable[[Any], object]
 class Entity(Head):
     """A persistence id with its state in memory, the fold of the first `sequence_number` events of its log."""
 
-    __slots__ = ("_untagged", "definition", "is_watched", "snapshots")
+    __slots__ = ("_snapshot_at", "_untagged", "definition", "snapshots")
 
     def __init__(self, persistence_id: str, definition: Definition, stores: Stores, custody: Custody | None) -> None:
         super().__init__(persistence_id, stores, custody)
@@ -34,7 +34,7 @@ class Entity(Head):
         self._untagged = metadata_of((), self._hidden_id)
         shelf = stores.shelf(definition)
         self.snapshots = None if shelf is None else Snapshots(self.persistence_id, shelf)
-        self.is_watched = shelf is not None and shelf.policy is not never
+        self._snapshot_at = MAX_KEY if shelf is None else 0  # the first number about which to ask the policy
 
     @property
     def _audience(self) -> Followers:
@@ -60,7 +60,7 @@ class Entity(Head):
         number = self.sequence_number + len(events)
         if custody is not None:
             records, link = custody.seal_events(self.sequence_number, records)
-        stored = sum(map(len, records)) if self.is_watched else 0
+        stored = sum(map(len, records)) if number >= self._snapshot_at else 0
         with self:
             also, size = self._state_writes(state, number, timestamp) if self.snapshots is None else ((), 0)
             appending = self.journal.append(
@@ -76,7 +76,7 @@ class Entity(Head):
             custody.link = link
         if self.stores.followers:
             self.stores.followers.tell(self.persistence_id, first_number, events)
-        if self.is_watched:
+        if number >= self._snapshot_at:
             self._snapshot_if_due(first_number, events, stored)
 
     def _encode(self, event: AnyEvent, timestamp: int, tags: Tags | None) -> bytes:
@@ -120,7 +120,9 @@ class Entity(Head):
         """Ask the policy once for each new event; capture at most one state now, and store it in the background."""
         assert self.snapshots is not None
         try:
-            if self.snapshots.due(self._state, first_number, events, stored):
+            due = self.snapshots.due(self._state, first_number, events, stored)
+            self._snapshot_at = self.snapshots.next_due(self.sequence_number)
+            if due:
                 self.snapshots.save_soon(self.sequence_number, self._draft())
         except Exception as error:
             self.snapshots.failed(self.sequence_number, f"no snapshot at {self.sequence_number}", error)

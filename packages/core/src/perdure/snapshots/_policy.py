@@ -1,7 +1,8 @@
 """When to take a snapshot.
 
 A policy is asked once for each event that has become durable, with the state after all events of its persist; if it
-says yes to any of them, one snapshot is taken. Policies are combined with `|`.
+says yes to any of them, one snapshot is taken. One that knows before which number it will not say yes is not asked
+until then. Policies are combined with `|`.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, Protocol, TypeAlias
+
+from perdure.abc import MAX_KEY
 
 Predicate: TypeAlias = Callable[[int, Any, Any], bool]
 """Says of a sequence number, the state, and the event of that number whether a snapshot is to be taken."""
@@ -35,6 +38,13 @@ class SnapshotPolicy(ABC):
     @abstractmethod
     def due(self, sequence_number: int, state: Any, event: Any, since: Since) -> bool:
         """Tell whether to take a snapshot after this event."""
+
+    def next_due(self, after: int) -> int:
+        """Return the first sequence number behind `after` for which to ask `due`; by default the next.
+
+        A persist that ends before it is not asked about, and adds nothing to `stored_bytes`.
+        """
+        return after + 1
 
     def __or__(self, other: SnapshotPolicy | Predicate) -> SnapshotPolicy:
         """Return the policy that takes a snapshot when either does."""
@@ -84,6 +94,9 @@ class _EveryNEvents(SnapshotPolicy):
     def due(self, sequence_number: int, state: Any, event: Any, since: Since) -> bool:
         return sequence_number % self._n == 0
 
+    def next_due(self, after: int) -> int:
+        return after - after % self._n + self._n
+
 
 class _EveryNBytes(SnapshotPolicy):
     def __init__(self, n: int) -> None:
@@ -125,6 +138,9 @@ class _Never(SnapshotPolicy):
     def due(self, sequence_number: int, state: Any, event: Any, since: Since) -> bool:
         return False
 
+    def next_due(self, after: int) -> int:
+        return MAX_KEY
+
 
 class _OnStop(_Never):
     on_stop = True
@@ -145,6 +161,9 @@ class _Either(SnapshotPolicy):
     def due(self, sequence_number: int, state: Any, event: Any, since: Since) -> bool:
         due = self._one.due(sequence_number, state, event, since)
         return self._other.due(sequence_number, state, event, since) or due  # both are asked: they may count
+
+    def next_due(self, after: int) -> int:
+        return min(self._one.next_due(after), self._other.next_due(after))
 
 
 never: SnapshotPolicy = _Never()

@@ -172,6 +172,10 @@ class Snapshots:
             return policy.due(first_number, state, events[0], self)
         return True in [policy.due(number, state, event, self) for number, event in enumerate(events, first_number)]
 
+    def next_due(self, after: int) -> int:
+        """Return the first sequence number behind `after` for which to ask whether one is due."""
+        return self._shelf.policy.next_due(after)
+
     def due_on_stop(self, sequence_number: int) -> bool:
         """Tell whether to take a snapshot because the actor ends with this event."""
         return self._shelf.policy.on_stop and sequence_number > self._newest
