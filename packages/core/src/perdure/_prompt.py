@@ -40,7 +40,10 @@ class Prompt(msgspec.Struct, Generic[T], eq=False, weakref=True):
         if not self._done:
             self._asyncio_future_blocking = True
             yield self
-        return self.result()
+        if self._cancelled or self._error is not None or not self._done:
+            return self.result()  # raises
+        result: T = self._result
+        return result
 
     def get_loop(self) -> asyncio.AbstractEventLoop:
         return self._loop

@@ -51,32 +51,19 @@ class Topic(Generic[E]):
             subscription.close()
 
 
-class Topics(Generic[E]):
-    """Topics by name, each there while anybody listens."""
-
-    __slots__ = ("_topics",)
-
-    def __init__(self) -> None:
-        self._topics: dict[str, Topic[E]] = {}
-
-    def __bool__(self) -> bool:
-        """Tell whether anybody listens to any."""
-        return bool(self._topics)
-
-    def find(self, name: str) -> Topic[E] | None:
-        """Return the topic of a name, if anybody listens to it."""
-        return self._topics.get(name)
+class Topics(dict[str, "Topic[E]"], Generic[E]):
+    """Topics by name, each there while anybody listens: false while nobody does."""
 
     def open(self, name: str) -> Topic[E]:
         """Return the topic of a name, for somebody who is about to listen."""
-        topic = self._topics.get(name)
+        topic = self.get(name)
         if topic is None:
-            topic = self._topics[name] = Topic(lambda: self._topics.pop(name, None))
+            topic = self[name] = Topic(lambda: self.pop(name, None))
         return topic
 
     def close(self) -> None:
         """End all subscriptions; what is in their buffers can still be read."""
-        for topic in list(self._topics.values()):
+        for topic in list(self.values()):
             topic.close()
 
 

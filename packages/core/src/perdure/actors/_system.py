@@ -409,14 +409,14 @@ class ActorSystem:
             self.passivated += 1
             return
         self._watches.forget(cell)
-        if (topic := self._topics.find(cell.path)) is not None:
+        if (topic := self._topics.get(cell.path)) is not None:
             topic.close()
         for watcher in self._watches.over(cell.path):
             if self._state == "open" and not (present := self._activate(watcher)).is_ending:
                 present.post_own(Terminated(cell.ref(), reason, error), self.context.copy())
 
     def _publish(self, path: str, event: object) -> None:
-        topic = self._topics.find(path)
+        topic = self._topics.get(path)
         if topic is not None:
             topic.publish(event)
 

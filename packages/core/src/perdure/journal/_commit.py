@@ -36,15 +36,6 @@ class _Pending(Prompt[Conflict | None], kw_only=True, eq=False):
     group: WriteGroup
     size: int
 
-    def tell(self, outcome: Conflict | BaseException | None) -> None:
-        """Tell what has become of the group, if somebody still waits."""
-        if self._done:
-            return
-        if isinstance(outcome, BaseException):
-            self.set_exception(outcome)
-        else:
-            self.set_result(outcome)
-
 
 class CommitQueue:
     """Commits groups in the order in which they were submitted, many at a time."""
@@ -170,7 +161,12 @@ class CommitQueue:
         try:
             for _ in range(min(len(self._outcomes), self._tell_at_once)):
                 pending, outcome = self._outcomes.popleft()
-                pending.tell(outcome)
+                if pending._done:
+                    continue  # nobody waits any more
+                if isinstance(outcome, BaseException):
+                    pending.set_exception(outcome)
+                else:
+                    pending.set_result(outcome)
         finally:  # a writer that ends the process leaves the others to be told
             if self._outcomes:
                 self._loop.call_soon(self._tell)

@@ -7,7 +7,7 @@ second, so a log never forks.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Sequence
 
 from perdure.abc import (
     MAX_KEY,
@@ -43,6 +43,8 @@ class Journal:
         self._queue = CommitQueue(backend, observed=observed)
         self.commits = self._queue.commits
         self._unsettled: set[str] = set()
+        self.settle: Callable[[str], None] = self._unsettled.discard
+        """Note that the append of an id is over."""
 
     def append(
         self,
@@ -73,10 +75,6 @@ class Journal:
         appending = self._queue.submit(WriteGroup(writes, expectations), size)
         self._unsettled.add(persistence_id)
         return appending
-
-    def settle(self, persistence_id: str) -> None:
-        """Note that the append of this id is over."""
-        self._unsettled.discard(persistence_id)
 
     async def settled(self, persistence_id: str) -> None:
         """Return when no append of this id is under way, whoever began it and waits for it or not."""

@@ -66,7 +66,7 @@ class Watchers(Audience[Changed[Any]]):
 
     def tell(self, persistence_id: str, revision: int, record: bytes, codec: RevisionCodec[Any]) -> None:
         """Hand on a revision that has become durable."""
-        topic = self._topics.find(persistence_id)
+        topic = self._topics.get(persistence_id)
         if topic is not None:
             topic.publish(changed(codec, persistence_id, revision, record))
 

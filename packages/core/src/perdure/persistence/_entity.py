@@ -53,7 +53,7 @@ class Entity(Head):
         if custody is not None and custody.has_subject and not custody.is_prepared:
             await self._prepare_to_seal()
         timestamp = self.stores.timestamp()
-        records = [self._encode(event, timestamp, tags) for event in events]
+        records = self._encode(events, timestamp, tags)
         if self.definition.events.writes_older:
             events = self.definition.events.as_stored(records)
         state = self._fold(apply, events)
@@ -79,12 +79,15 @@ class Entity(Head):
         if number >= self._snapshot_at:
             self._snapshot_if_due(first_number, events, stored)
 
-    def _encode(self, event: AnyEvent, timestamp: int, tags: Tags | None) -> bytes:
-        metadata = self._untagged if tags is None else self._metadata(event, tags)
-        record = self.definition.events.encode(event, timestamp, metadata)
-        if len(record) > self.journal.max_record_bytes:
-            self._check_size(record, named(type(event)).manifest)
-        return record
+    def _encode(self, events: Sequence[AnyEvent], timestamp: int, tags: Tags | None) -> list[bytes]:
+        records = []
+        for event in events:
+            metadata = self._untagged if tags is None else self._metadata(event, tags)
+            record = self.definition.events.encode(event, timestamp, metadata)
+            if len(record) > self.journal.max_record_bytes:
+                self._check_size(record, named(type(event)).manifest)
+            records.append(record)
+        return records
 
     def _metadata(self, event: AnyEvent, tags: Tags) -> dict[str, Any] | None:
         found = tags(event)
@@ -94,7 +97,7 @@ class Entity(Head):
             raise InvalidTag(self.persistence_id, type(event).__name__, str(error)) from error
 
     def _fold(self, apply: Apply, events: Sequence[AnyEvent]) -> Any:
-        state = self.state
+        state = self._state
         try:
             for event in events:
                 state = applied(apply, state, event, self.persistence_id)

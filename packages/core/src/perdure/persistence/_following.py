@@ -45,7 +45,7 @@ class Audience(Generic[N]):
 
     def look_again(self, persistence_id: str) -> None:
         """Have the log read again: it may hold something of which nobody tells."""
-        topic = self._topics.find(persistence_id)
+        topic = self._topics.get(persistence_id)
         if topic is not None:
             topic.publish(None)
 
@@ -123,7 +123,7 @@ class Followers(Audience[Numbered]):
 
     def tell(self, persistence_id: str, first_number: int, events: Sequence[AnyEvent]) -> None:
         """Hand on events that have become durable."""
-        topic = self._topics.find(persistence_id)
+        topic = self._topics.get(persistence_id)
         if topic is not None:
             for number, event in enumerate(events, first_number):
                 topic.publish(Numbered(number, event))
