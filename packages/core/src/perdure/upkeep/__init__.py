@@ -1,18 +1,21 @@
-"""What is done to a store as a whole: verify, anchor, seal anew, forget a subject, compact, count."""
+"""What is done to a store as a whole: verify, anchor, compact, seal anew, forget a subject, measure."""
 
 from perdure.upkeep._anchoring import take_anchor
 from perdure.upkeep._compact import Compacted, Compaction, compact
 from perdure.upkeep._forget import forget
+from perdure.upkeep._measure import Measurement, measure
 from perdure.upkeep._reseal import Resealing, reseal
 from perdure.upkeep._verify import Verification, verify
 
 __all__ = [
     "Compacted",
     "Compaction",
+    "Measurement",
     "Resealing",
     "Verification",
     "compact",
     "forget",
+    "measure",
     "reseal",
     "take_anchor",
     "verify",
