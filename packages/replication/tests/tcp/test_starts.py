@@ -39,3 +39,17 @@ async def test_starts_and_ends_of_nodes_are_quiet(caplog: pytest.LogCaptureFixtu
 
     assert refused == [{}] * 5
     assert caplog.records == []
+
+
+def test_nodes_meet_in_the_event_loop_of_uvloop() -> None:
+    """In which actors of Ray are, too."""
+    uvloop = pytest.importorskip("uvloop")
+    key, port = EncryptedKey.generate(), free_port()
+
+    async def meet() -> None:
+        a, b = (node(name, place, [f"127.0.0.1:{port}"], key) for name, place in (("a", port), ("b", 0)))
+        async with a, b:
+            await until(lambda: set(a.replica(TestState).views) == set(b.replica(TestState).views) == {"a", "b"})
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(meet())

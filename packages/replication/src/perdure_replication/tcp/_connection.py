@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Protocol
+from typing import Protocol, cast
 
 from perdure import Clock
 from perdure_replication.errors import PeerUnreachable
@@ -68,13 +68,12 @@ class Connection(asyncio.Protocol):
     # What the socket tells
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        transport.set_write_buffer_limits(high=self._settings.send_buffer)
-        host, port = (transport.get_extra_info("peername") or ("?", 0))[:2]
+        stream = self._transport = cast("asyncio.Transport", transport)  # uvloop's are none by type
+        stream.set_write_buffer_limits(high=self._settings.send_buffer)
+        host, port = (stream.get_extra_info("peername") or ("?", 0))[:2]
         self.place = f"{host}:{port}"
         if self.parting:
-            transport.abort()
+            stream.abort()
             return
         if not self._anywhere and not is_loopback(host):
             self.refuse("insecure", "without security nobody is talked to but on this machine")
