@@ -1,5 +1,6 @@
 """What helps to test replicated state: states, a clock, stores, a network that fails, whole clusters of engines."""
 
+from perdure_replication.testing._clerk import start_clerk
 from perdure_replication.testing._clock import TestClock
 from perdure_replication.testing._membership_contract import MembershipContract
 from perdure_replication.testing._network import Network
@@ -34,4 +35,5 @@ __all__ = [
     "Tuned",
     "Value",
     "check_projection",
+    "start_clerk",
 ]

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from perdure_replication.runtime import ActorRuntime, LocalRef
+from perdure_replication.testing._states import TestState, Value
 
 HOLD = "hold"
 """Keeps a clerk busy until `release`."""
@@ -59,6 +60,27 @@ class Clerk:
                 raise ValueError(text)
         self.noted.append(message)
         return None
+
+
+async def start_clerk(runtime: ActorRuntime) -> None:
+    """Start the actor of the stranger in a runtime whose node has `TestState`; see `ActorRuntimeContract.strangers`.
+
+    It is in the group all, sets the state to each number that it is asked with, and answers with its node's
+    incarnation.
+    """
+    node = runtime.node
+    assert node is not None
+
+    async def handle_here(number: int) -> int:
+        await node.replica(TestState).mutate(lambda _: Value(number))
+        return node.incarnation
+
+    def handle_there(number: int) -> int:
+        runtime.replica(TestState).mutate(lambda _: Value(number))
+        return node.incarnation
+
+    handler: Any = handle_here if runtime.awaits else handle_there
+    await runtime.join("all", await runtime.spawn("clerk", handler))
 
 
 async def until(holds: Callable[[], bool], patience: float) -> None:

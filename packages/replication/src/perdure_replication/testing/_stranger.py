@@ -10,13 +10,13 @@ import asyncio
 import signal
 import sys
 from importlib import import_module
-from typing import Any
 
 from perdure_replication._node import Node
 from perdure_replication._settings import Settings
 from perdure_replication.runtime import ActorGroups, NewRuntime
 from perdure_replication.tcp import TcpMembership, TcpSettings, TcpTransport
-from perdure_replication.testing._states import TestState, Value
+from perdure_replication.testing._clerk import start_clerk
+from perdure_replication.testing._states import TestState
 
 SOON = TcpSettings(heartbeat=0.2, silence=3.0, backoff=0.02, backoff_most=0.2, courtesy=0.02, suspicion=0.3)
 """Settings with which things are found out soon."""
@@ -34,17 +34,7 @@ async def serve(new_runtime: NewRuntime, name: str, seed: str) -> None:
     over = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, over.set)
     async with tcp_node(name, seed) as node, new_runtime(node) as runtime:
-
-        async def handle_here(number: int) -> int:
-            await node.replica(TestState).mutate(lambda _: Value(number))
-            return node.incarnation
-
-        def handle_there(number: int) -> int:
-            runtime.replica(TestState).mutate(lambda _: Value(number))
-            return node.incarnation
-
-        handler: Any = handle_here if runtime.awaits else handle_there
-        await runtime.join("all", await runtime.spawn("clerk", handler))
+        await start_clerk(runtime)
         await over.wait()
 
 

@@ -6,9 +6,9 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol, TypeAlias
 
 from perdure.errors import ActorStopped, AskTimeout
 from perdure_replication._node import Node
@@ -22,6 +22,20 @@ from perdure_replication.testing._states import TestState
 
 STRANGER = "stranger"
 """The name of a node in another process."""
+
+
+class Stranger(Protocol):
+    """A process with a node of the name stranger, in whose runtime `start_clerk` was called."""
+
+    def terminate(self) -> None:
+        """Have the node leave."""
+
+    def kill(self) -> None:
+        """End the process as SIGKILL does."""
+
+
+Start: TypeAlias = Callable[[], Awaitable[Stranger]]
+"""Starts the stranger, or, after its process was killed, another life of it."""
 
 
 class Material:
@@ -63,8 +77,11 @@ class Material:
                 yield nodes, here, there
 
     @asynccontextmanager
-    async def _strangers(self, new_runtime: NewRuntime) -> AsyncIterator[tuple[Node, ActorRuntime, Any]]:
-        """Give a node over TCP, its runtime, and what starts a process of the stranger."""
+    async def strangers(self, new_runtime: NewRuntime) -> AsyncIterator[tuple[Node, ActorRuntime, Start]]:
+        """Give a node, its runtime, and what starts the stranger; both have `TestState`, and find each other.
+
+        Here they are found over TCP. Override it where the library beneath has processes of its own.
+        """
         import pytest
 
         from perdure_replication.testing._stranger import tcp_node
@@ -75,7 +92,7 @@ class Material:
             node = await stack.enter_async_context(tcp_node("a"))
             runtime = await stack.enter_async_context(new_runtime(node))
 
-            async def start() -> asyncio.subprocess.Process:
+            async def start() -> Stranger:
                 process = await _stranger(self.importable, node._address)
                 stack.push_async_callback(_end, process)
                 return process

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-
 from perdure_replication._member import Joined, Left, MembershipEvent
 from perdure_replication.runtime import NewRuntime
 from perdure_replication.testing._clerk import Clerk, until
@@ -12,11 +10,11 @@ from perdure_replication.testing._states import TestState, Value
 
 
 class Processes(Material):
-    """A node here, and one in another process, over TCP."""
+    """A node here, and one in another process."""
 
     async def test_state_moves_between_processes(self, new_runtime: NewRuntime) -> None:
-        """What an actor in another process does to its state is seen here and told to an actor, over TCP (ADAPT-07)."""
-        async with self._strangers(new_runtime) as (node, runtime, start):
+        """What an actor in another process does to its state is seen here and told to an actor (ADAPT-07)."""
+        async with self.strangers(new_runtime) as (node, runtime, start):
             clerk = Clerk(runtime, self.patience)
             delivery = runtime.deliver_changes(node.replica(TestState), await clerk.start("a"))
             await start()
@@ -29,7 +27,7 @@ class Processes(Material):
 
     async def test_groups_and_events_span_processes(self, new_runtime: NewRuntime) -> None:
         """A process comes, is in its groups, is reached by a broadcast, and leaves (ADAPT-02, ADAPT-03)."""
-        async with self._strangers(new_runtime) as (node, runtime, start):
+        async with self.strangers(new_runtime) as (node, runtime, start):
             events: list[MembershipEvent] = []
             runtime.cluster_events.subscribe(events.append)
             process = await start()
@@ -45,12 +43,12 @@ class Processes(Material):
 
     async def test_a_process_that_was_killed_comes_back(self, new_runtime: NewRuntime) -> None:
         """After SIGKILL its next life is accepted with a greater incarnation, asked, and followed (ADAPT-08)."""
-        async with self._strangers(new_runtime) as (node, runtime, start):
+        async with self.strangers(new_runtime) as (node, runtime, start):
             events: list[MembershipEvent] = []
             runtime.cluster_events.subscribe(events.append)
             process = await start()
             first = await self._asked(runtime, 1)
-            process.send_signal(signal.SIGKILL)
+            process.kill()
             await until(lambda: any(not isinstance(event, Joined) for event in events), self.patience)
 
             await start()
