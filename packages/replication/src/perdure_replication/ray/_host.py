@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import warnings
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from functools import cache
@@ -70,6 +71,8 @@ class Host:
         self._opening: asyncio.Future[ActorSystem] | None = None
         self._serving: asyncio.Task[None] | None = None
         self._is_over = False
+        if _is_restarted():
+            self._begin().add_done_callback(_say_why_not)  # what is opened beside the system is to be there again
 
     async def open(self, plan: bytes) -> bytes:
         """Open the system, and answer with a `HostInfo`, or with why not; refuse whoever has another plan."""
@@ -139,10 +142,14 @@ class Host:
         if self._is_over:
             raise HostUnavailable(self._name, 0.0, "it was stopped")
         if self._serving is None or self._serving.done():
-            self._opening = asyncio.get_running_loop().create_future()
-            self._serving = asyncio.create_task(self._serve(self._opening))
+            self._begin()
         assert self._opening is not None
         return await asyncio.shield(self._opening)
+
+    def _begin(self) -> asyncio.Future[ActorSystem]:
+        self._opening = asyncio.get_running_loop().create_future()
+        self._serving = asyncio.create_task(self._serve(self._opening))
+        return self._opening
 
     async def _serve(self, opening: asyncio.Future[ActorSystem]) -> None:
         try:
@@ -168,6 +175,17 @@ class Host:
     @property
     def _name(self) -> str:
         return host_name(self._plan.name, self._number)
+
+
+def _is_restarted() -> bool:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Ray asks itself in a way that it deprecates
+        return bool(library().get_runtime_context().was_current_actor_reconstructed)
+
+
+def _say_why_not(opening: asyncio.Future[ActorSystem]) -> None:
+    if (error := opening.exception()) is not None:
+        _log.error("a host that was restarted cannot open its system; a message tries again", exc_info=error)
 
 
 def _node() -> str:
