@@ -13,7 +13,7 @@ from perdure_replication.tcp._links import Watcher
 from perdure_replication.tcp._roster import Roster
 from perdure_replication.tcp._settings import TcpSettings
 from perdure_replication.tcp._transport import TcpTransport
-from perdure_replication.tcp._words import Here, Introduction, Leaving, Word, decode_word, encode_word
+from perdure_replication.tcp._words import Here, Introduction, Leaving, Word, decode_word, encode_word, spoken_of
 
 _log = logging.getLogger("perdure.replication.tcp")
 
@@ -92,16 +92,23 @@ class TcpMembership(Membership, Watcher):
             case Leaving(incarnation):
                 self._tell(self._roster.leaving(name, incarnation, self._transport.now))
             case Introduction() as introduction:
-                events, members = self._roster.introduced(introduction, self._transport.now)
-                self._tell(events)
-                for member in members:
-                    self._transport.peer_up(member)
+                self._meet(introduction)
             case None:
                 _log.warning("a word of %r about members cannot be understood: is it of a later version?", name[:80])
 
     def superseded(self, incarnation: int) -> None:
         if self._member is not None and self._report is not None:
             self._report(Joined(Member(self._member.name, incarnation)))
+
+    def hear_of(self, members: Iterable[Member]) -> None:
+        """Learn of nodes from elsewhere: they are called, and are members when they say so themselves."""
+        self._meet(Introduction(spoken_of(members), ()))
+
+    def _meet(self, introduction: Introduction) -> None:
+        events, members = self._roster.introduced(introduction, self._transport.now)
+        self._tell(events)
+        for member in members:
+            self._transport.peer_up(member)
 
     def pulse(self, now: float, forgiven: float) -> None:
         events, forgotten = self._roster.tick(now, forgiven)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Literal
 
 from perdure_replication._member import Joined, Left, Member, MembershipEvent, Unreachable
-from perdure_replication.tcp._words import MOST_MEMBERS, Introduction, Known
+from perdure_replication.tcp._words import MOST_MEMBERS, Introduction, Known, spoken_of
 
 
 class _Entry:
@@ -49,7 +49,7 @@ class Roster:
         entries = list(self._entries.values())
         members = [each.member for each in entries if each.state == "here" and each.member.name in self._linked]
         departed = [each.member for each in entries if each.state == "left" and each.first_hand]
-        return Introduction(_known(members), _known(departed))
+        return Introduction(spoken_of(members), spoken_of(departed))
 
     def linked(self, name: str) -> None:
         """Learn that there is a connection to a node."""
@@ -138,7 +138,3 @@ class Roster:
         """Forget a node that is none of the members."""
         name = next((name for name, each in self._entries.items() if each.state in ("rumoured", "left")), None)
         return name is not None and self._entries.pop(name) is not None
-
-
-def _known(members: list[Member]) -> tuple[Known, ...]:
-    return tuple(Known(each.name, each.incarnation, each.address) for each in members)

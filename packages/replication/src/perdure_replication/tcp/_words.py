@@ -6,11 +6,13 @@ it keeps for itself: so a rumour ends with those who started it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, TypeAlias
 
 import msgspec
 
 from perdure_replication._generation import Number
+from perdure_replication._member import Member
 from perdure_replication._messages import Name
 from perdure_replication.tcp._greeting import Address
 
@@ -52,6 +54,11 @@ Word: TypeAlias = Here | Leaving | Introduction
 
 encode_word = msgspec.msgpack.Encoder().encode
 _decoder = msgspec.msgpack.Decoder(Here | Leaving | Introduction)
+
+
+def spoken_of(members: Iterable[Member]) -> tuple[Known, ...]:
+    """Return members as one speaks of them."""
+    return tuple(Known(each.name, each.incarnation, each.address) for each in members)
 
 
 def decode_word(data: bytes) -> Word | None:

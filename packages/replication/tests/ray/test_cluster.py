@@ -1,4 +1,7 @@
-"""Durable actors at hosts of a Ray cluster."""
+"""Durable actors at hosts of a Ray cluster, and nodes in its processes.
+
+All that needs the cluster is in this file: files are run beside each other, and one cluster is enough for this machine.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,9 @@ import inspect
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from itertools import count, repeat
 from pathlib import Path
 from string import ascii_letters
@@ -18,8 +23,21 @@ import redis
 
 from perdure import ActorSystem
 from perdure.errors import AskTimeout, OutcomeUnknown, StoreError, Superseded
-from perdure_replication.errors import HostLost, HostUnavailable, InvalidHosts, RemoteFailure, ReplyLost
-from perdure_replication.ray import HostInfo, RayHosts, RayRef
+from perdure_replication import Node
+from perdure_replication.errors import (
+    HostLost,
+    HostUnavailable,
+    InvalidHosts,
+    InvalidRuntime,
+    InvalidTransport,
+    RemoteFailure,
+    ReplyLost,
+)
+from perdure_replication.ray import HostInfo, RayHosts, RayPorts, RayRef, RayRuntime
+from perdure_replication.ray._meeting import NAME
+from perdure_replication.runtime import ActorRuntime, LocalRef, NewRuntime
+from perdure_replication.runtime._own import PerdureRef
+from perdure_replication.testing import ActorRuntimeContract, MembershipContract, NewPorts
 
 from .bank import (
     Account,
@@ -35,6 +53,7 @@ from .bank import (
     Withdraw,
     sealed_system,
 )
+from .company import Examiner, greeters, node, ports, rules_of_one_process, stranger
 from .conftest import Machines, until
 
 PAGE = (Path(__file__).parents[4] / "docs" / "ray.md").read_text()
@@ -253,6 +272,20 @@ class TestThePage:
 
         assert await names["main"](url) == 10
 
+    async def test_has_nodes_that_do_what_it_says(
+        self, modules: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Its module is one that the nodes have."""
+        module, program = re.findall(r"```python\n(# shop.py.*?)```.*?```python\n(.*?)```", PAGE, re.DOTALL)[0]
+        (modules / "shop.py").write_text(module)
+        monkeypatch.syspath_prepend(modules)
+        names: dict[str, Any] = {"__name__": __name__}
+        exec(program, names)
+
+        await names["main"]()
+
+        assert capsys.readouterr().out.splitlines() == re.findall(r"# -> (.*)", program)
+
     @pytest.mark.parametrize("name", ["count", "name", "namespace", "detached", "max_concurrency"])
     def test_knows_the_defaults(self, name: str) -> None:
         """And those of times, in seconds."""
@@ -360,3 +393,100 @@ class TestALostHost:
             await account.ask(Deposit(5))
         with pytest.raises(HostUnavailable, match="start the hosts"):
             await account.ask(Deposit(5))
+
+
+class Stranger:
+    """A host in which a node is, which Ray starts again when it was killed."""
+
+    def __init__(self, hosts: RayHosts, host: HostInfo) -> None:
+        self._hosts = hosts
+        self._host = host
+        self._leaving: asyncio.Task[None] | None = None
+
+    def terminate(self) -> None:
+        self._leaving = asyncio.ensure_future(self._hosts.stop())
+
+    def kill(self) -> None:
+        os.kill(self._host.pid, 9)
+
+
+class TestRayRuntime(ActorRuntimeContract):
+    """That of Ray, in a driver; the stranger is in a Ray actor, which Ray brings back."""
+
+    patience = 60.0  # Ray starts processes
+
+    @pytest.fixture
+    def new_runtime(self) -> NewRuntime:
+        return partial(RayRuntime, cluster="contract")
+
+    async def kill(self, ref: LocalRef[Any]) -> None:
+        assert isinstance(ref, PerdureRef)
+        await ref.actor.stop()
+
+    @asynccontextmanager
+    async def strangers(self, new_runtime: NewRuntime) -> AsyncIterator[tuple[Node, ActorRuntime, Any]]:
+        async with AsyncExitStack() as stack:
+            own = await stack.enter_async_context(node("strangers", "a"))
+            runtime = await stack.enter_async_context(new_runtime(own))
+            hosts = await stack.enter_async_context(RayHosts(stranger, name="strangers", options={"num_cpus": 0}))
+
+            async def start() -> Stranger:
+                [host] = await hosts.describe()
+                return Stranger(hosts, host)
+
+            yield own, runtime, start
+
+
+def test_the_runtime_keeps_the_contract_in_a_ray_actor_too(machines: object) -> None:
+    """There the event loop is one of Ray's, in a thread that is not the main one."""
+    import ray
+
+    examiner = ray.remote(num_cpus=0)(Examiner).remote()
+
+    assert ray.get(examiner.examine.remote(rules_of_one_process())) == {}
+
+
+class TestANode:
+    async def test_in_a_ray_actor_has_its_name(self) -> None:
+        """It is found by it, and its actors by theirs."""
+        async with (
+            RayHosts(greeters, name="greeters", options={"num_cpus": 0}),
+            RayRuntime(cluster="greeters", ports=ports("greeters")) as runtime,
+        ):
+            await until(lambda: [ref.node for ref in runtime.members("greeters")] == ["greeters-0"], seconds=30)
+
+            assert await runtime.remote("greeters-0", "greeter").ask("ann") == "hello ann"
+
+    async def test_meets_others_though_the_register_was_lost(self) -> None:
+        """Which has forgotten who is there, and not the secret of all; a beat later it knows them again."""
+        import ray
+
+        async with node("lost", "a") as a:
+            ray.kill(ray.get_actor(NAME, namespace="perdure"), no_restart=False)
+
+            async with node("lost", "b") as b:
+                await until(lambda: (a.members, b.members) == (("b",), ("a",)), seconds=30)
+
+    async def test_is_in_a_process_of_the_cluster(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Else it says what to do."""
+        import ray
+
+        monkeypatch.setattr(ray, "is_initialized", lambda: False)
+
+        with pytest.raises(InvalidRuntime, match=r"call ray\.init\(\) first"):
+            RayRuntime()
+        with pytest.raises(InvalidTransport, match=r"call ray\.init\(\) first"):
+            async with node("alone", "a"):
+                pass
+
+
+class TestRayPorts(MembershipContract):
+    """As a membership."""
+
+    @pytest.fixture
+    def new_ports(self, key: str) -> NewPorts:
+        def make() -> tuple[RayPorts, RayPorts]:
+            both = ports(key)
+            return both, both
+
+        return make
