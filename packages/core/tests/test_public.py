@@ -28,6 +28,7 @@ DOORS = [
     "perdure.security",
     "perdure.snapshots",
     "perdure.telemetry",
+    "perdure.transfer",
     "perdure.upkeep",
     "perdure_replication",
     "perdure_replication.keyed",

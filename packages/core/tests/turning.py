@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, Coroutine
+from collections.abc import AsyncIterable, Callable, Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -18,6 +18,13 @@ async def turns(count: int = 20) -> None:
 def soon(coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
     """Run beside the test."""
     return asyncio.get_running_loop().create_task(coroutine)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let the loop turn until a condition holds."""
+    async with asyncio.timeout(30):
+        while not condition():  # noqa: ASYNC110 - a condition, of which nobody tells
+            await asyncio.sleep(0)
 
 
 async def rest(events: AsyncIterable[T]) -> list[T]:

@@ -31,6 +31,7 @@ PerdureError
 │       ├── PlaintextRefused  a record that is not sealed, where all have to be
 │       ├── RecordMoved       a record that was sealed for another place
 │       └── RecordAltered     a record that is not as it was sealed
+├── DamagedLine               a line of an exported file cannot be read: export again, or leave it out
 ├── EventsNeeded              events that no snapshot covers are to be removed: save one first
 ├── EventsRemoved             a log that is followed does not reach back so far: begin later
 ├── EventTypeError            an actor persists or meets an event type that it does not declare
@@ -43,6 +44,7 @@ PerdureError
 ├── RecordTooLarge            over the limit: store a reference instead
 ├── SealedStore               a store and the sealing it is used with do not agree
 ├── StateUnknown              the state is re-read before the next message
+├── TargetDiffers             a target holds what its source does not: use an empty one
 ├── UpcastError               a stored version cannot be made a current one: mend its upcaster
 ├── BackendError
 │   ├── UnknownBackend        no installed plug-in serves the URL: install one
@@ -115,6 +117,7 @@ from perdure.errors._stores import (
     StoreUnavailable,
     UnknownBackend,
 )
+from perdure.errors._transfer import DamagedLine, TargetDiffers
 
 __all__ = [
     "ActorError",
@@ -128,6 +131,7 @@ __all__ = [
     "ConflictError",
     "CorruptionError",
     "CreateStoreError",
+    "DamagedLine",
     "DamagedSnapshot",
     "EntryNotFound",
     "EventTypeError",
@@ -168,6 +172,7 @@ __all__ = [
     "Superseded",
     "SystemCrashed",
     "TailCut",
+    "TargetDiffers",
     "Unhandled",
     "UnknownBackend",
     "UnknownKey",
