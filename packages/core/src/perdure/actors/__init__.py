@@ -38,7 +38,7 @@ from perdure.actors._supervision import (
 )
 from perdure.actors._system import ActorSystem
 from perdure.actors._timers import ActorTimer, ReceiveTimeout
-from perdure.actors._views import ActorView, SystemView
+from perdure.actors._views import ActorView, Census, SystemView
 
 __all__ = [
     "Actor",
@@ -50,6 +50,7 @@ __all__ = [
     "AllForOne",
     "Backoff",
     "ByError",
+    "Census",
     "Clock",
     "ConsistentHash",
     "Context",

@@ -37,6 +37,11 @@ class ActorRef:
         self.path = path
         self.key = key
 
+    @property
+    def type_name(self) -> str:
+        """The name of the actor's type."""
+        return self._props.actor_type.type_name
+
     def __repr__(self) -> str:
         return f"ActorRef({str(self.path)!r})"
 

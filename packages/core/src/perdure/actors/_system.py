@@ -29,7 +29,7 @@ from perdure.actors._signals import DeadLetter, StopReason, SystemEvent, Termina
 from perdure.actors._sinks import Sink
 from perdure.actors._streams import Overflow, Subscription, Topic, Topics
 from perdure.actors._supervision import Restart, Supervision
-from perdure.actors._views import Looking, SystemView
+from perdure.actors._views import Census, Looking, SystemView
 from perdure.actors._watches import Watches
 from perdure.errors import ActorStopped, AskTimeout, InvalidIdentifier, NameTaken, SystemCrashed
 from perdure.telemetry import Observer
@@ -199,10 +199,19 @@ class ActorSystem:
             live=len(self._cells),
             passivated=self.passivated,
             dead_letters=self.dead_letters,
-            types=dict(Counter(cell.props.actor_type.type_name for cell in self._cells.values())),
+            types=self.census(),
             actors=looking.views(self._seen_from(path)),
             omitted=looking.omitted,
         )
+
+    def census(self) -> dict[str, Census]:
+        """Count the live actors of each type, and the messages that wait for them. May be called in any thread."""
+        live: Counter[str] = Counter()
+        depths: Counter[str] = Counter()
+        for cell in list(self._cells.values()):
+            live[cell.type_name] += 1
+            depths[cell.type_name] += cell.depth
+        return {name: Census(count, depths[name]) for name, count in live.items()}
 
     def shown(self, path: str, props: Props) -> str:
         """Return the path of an actor as others may see it, such as readers of logs."""

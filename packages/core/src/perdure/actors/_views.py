@@ -38,6 +38,13 @@ class ActorView(msgspec.Struct, frozen=True, kw_only=True):
     children: tuple[ActorView, ...] = ()
 
 
+class Census(msgspec.Struct, frozen=True):
+    """The live actors of one type: how many, and how many messages wait in their mailboxes."""
+
+    live: int
+    depth: int
+
+
 class SystemView(msgspec.Struct, frozen=True, kw_only=True):
     """A system at one moment. `str` draws its tree."""
 
@@ -49,8 +56,8 @@ class SystemView(msgspec.Struct, frozen=True, kw_only=True):
     """How often an idle actor was put away."""
     dead_letters: int
     """How many messages could not be handled."""
-    types: dict[str, int]
-    """How many actors of each type are live."""
+    types: dict[str, Census]
+    """Of each type that has live actors."""
     actors: tuple[ActorView, ...]
     """Those without a parent, or the one that was asked for, by path."""
     omitted: int = 0

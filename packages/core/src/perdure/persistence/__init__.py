@@ -5,7 +5,7 @@ from perdure.persistence._changes import Changed
 from perdure.persistence._claims import Owner
 from perdure.persistence._durable_state_actor import DurableStateActor
 from perdure.persistence._following import Numbered
-from perdure.persistence._health import Health, StuckActor
+from perdure.persistence._health import Health, Load, StuckActor
 from perdure.persistence._notices import RecoveryFellBack, SnapshotFailed, SnapshotSaved
 from perdure.persistence._recovery import Recovery
 from perdure.persistence._replay import Replayed, replay
@@ -20,6 +20,7 @@ __all__ = [
     "Full",
     "Health",
     "Light",
+    "Load",
     "Numbered",
     "Owner",
     "PersistentActor",

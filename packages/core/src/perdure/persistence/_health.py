@@ -63,6 +63,14 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.json.encode(self)
 
 
+class Load(msgspec.Struct, frozen=True):
+    """What waits for the store; as in `Health`."""
+
+    commit_lag: float
+    recovering: int
+    waiting_to_recover: int
+
+
 class Probe:
     """Looks whether a store answers."""
 

@@ -16,7 +16,7 @@ from perdure.actors._props import Props
 from perdure.errors import NameTaken
 from perdure.journal import Format, Journal
 from perdure.persistence._claims import Claims, Owner
-from perdure.persistence._health import Health, StuckActor
+from perdure.persistence._health import Health, Load, StuckActor
 from perdure.persistence._recovering import Recovering, persistence_id_of
 from perdure.persistence._replay import replayed
 from perdure.persistence._stores import Stores
@@ -217,18 +217,26 @@ class ActorSystem(actors.ActorSystem):
         ]
         return self._health(tuple(reasons), seconds, stuck, stores)
 
+    def load(self) -> Load:
+        """Return what waits for the store now; nothing, while none is open. May be called in any thread."""
+        stores = self._stores
+        if stores is None:
+            return Load(0.0, 0, 0)
+        return Load(stores.journal.lag, stores.recoveries.running, stores.recoveries.waiting)
+
     def _health(
         self, reasons: tuple[str, ...], seconds: float | None, stuck: Sequence[StuckActor], stores: Stores | None
     ) -> Health:
         failure = None if stores is None else stores.journal.failure
+        load = self.load()
         return Health(
             ready=not reasons,
             reasons=reasons,
             store_seconds=seconds,
-            commit_lag=0.0 if stores is None else stores.journal.lag,
+            commit_lag=load.commit_lag,
             commit_error=None if failure is None else type(failure).__name__,
-            recovering=0 if stores is None else stores.recoveries.running,
-            waiting_to_recover=0 if stores is None else stores.recoveries.waiting,
+            recovering=load.recovering,
+            waiting_to_recover=load.waiting_to_recover,
             live=self.live,
             dead_letters=self.dead_letters,
             stuck_count=len(stuck),
