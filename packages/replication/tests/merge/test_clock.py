@@ -37,6 +37,16 @@ def test_stamps_of_one_millisecond_are_counted() -> None:
     assert [clock.stamp() for _ in range(3)] == [Stamp(BEGAN, count) for count in range(3)]
 
 
+def test_what_was_observed_of_earlier_moments_changes_nothing() -> None:
+    clock = HybridClock(TestClock())
+    first = clock.stamp()
+
+    clock.observe(Stamp(BEGAN - 1000, 7))
+    clock.resume(Stamp(0))
+
+    assert clock.stamp() > first
+
+
 def test_stamps_never_go_back_with_the_wall_clock() -> None:
     wall = Turned()
     clock = HybridClock(wall)

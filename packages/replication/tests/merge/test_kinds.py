@@ -86,6 +86,18 @@ def test_a_set_is_as_if_all_were_remembered(steps: Any) -> None:
         assert writer.value == model.value
 
 
+def test_an_element_that_several_have_added_is_removed_with_all_that_is_known_of_it() -> None:
+    group = writers(Likes)
+    for writer in group:
+        writer.write(lambda likes: likes.add(1))
+    group[0].hear(*group[1:])
+
+    group[0].write(lambda likes: likes.remove(1))
+
+    for writer in group[1:]:
+        assert together(group[0], writer) == set()
+
+
 @settings(max_examples=100)
 @given(steps=steps)
 def test_a_map_of_sets_is_as_if_all_were_remembered(steps: Any) -> None:

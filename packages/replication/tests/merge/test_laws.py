@@ -144,7 +144,7 @@ def test_a_thousand_removals_leave_a_few_bytes() -> None:
         [[7, [1, 3], [1, 2], [5]]],  # a number without a fact
         [[7, [1, 3], [1, 1], [5, 6]]],  # two facts of a number
         [[7, [1, 2], [1], ["x"]]],  # a fact of another type
-        [[7, [1, 2], [1], [5]], [7, [2, 3], [], []]],  # a writer twice
+        [[7, [1, 2], [], []], [7, [2, 3], [2], [5]]],  # a writer twice
     ],
 )
 def test_what_no_writer_can_have_made_is_not_read(writers: Any) -> None:
