@@ -18,6 +18,7 @@ from perdure.errors import (
     KeyMissing,
     PlaintextRefused,
     RolledBack,
+    SealedStore,
     SubjectForgotten,
     TailCut,
 )
@@ -370,6 +371,38 @@ class TestAnchoredStates:
 
         assert (await verify(store, new(chain=True, anchor=anchor))).problems == []
         await tell(store, new(chain=True, anchor=anchor), "2", types=(Note,))
+
+
+class TestDryRun:
+    """Tells what would be done, and does nothing."""
+
+    async def test_reseal_counts_what_is_sealed_with_another_key(self, store: Backend) -> None:
+        await tell(store, old(), *"123456789")
+        before = [await entries(store, "events", f"{kind.type_name}/a") for kind in ALL]
+
+        dry = await reseal(store, both(), actor_types=[Person], dry_run=True)
+
+        assert [await entries(store, "events", f"{kind.type_name}/a") for kind in ALL] == before
+        assert (await verify(store, old())).ok
+        wet = await reseal(store, both(), actor_types=[Person])
+        assert dry.resealed == wet.resealed - 2  # the keys of names, and of one subject
+
+    async def test_reseal_makes_nothing_sealed_that_was_not(self, store: Backend) -> None:
+        await tell(store, None, "1", types=(Diary,))
+
+        with pytest.raises(SealedStore, match="nothing in it is sealed yet"):
+            await reseal(store, both(), dry_run=True)
+        assert (await verify(store)).sealed == 0
+
+    async def test_forget_tells_whether_there_is_a_key(self, store: Backend) -> None:
+        await tell(store, old(), "1", types=(Person,))
+
+        known = await forget(store, old(), "a", dry_run=True)
+
+        assert (known, await forget(store, old(), "nobody", dry_run=True)) == (True, False)
+        assert await told(store, old())
+        assert await forget(store, old(), "a")
+        assert not await forget(store, old(), "a", dry_run=True)
 
 
 class TestReseal:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from perdure.abc import Backend
-from perdure.errors import SealedStore
+from perdure.errors import SealedStore, SubjectForgotten
 from perdure.security._layout import handle_of, is_sealed
 from perdure.security._names import Names, check_not_sealed, load_names, renew_names
 from perdure.security._seal import Seal
@@ -117,6 +117,13 @@ class Vault:
     async def forget(self, subject: str) -> bool:
         """Destroy the key of a subject durably; return whether it had one. Raises `StoreError`, `SealedStore`."""
         return await self._subject_keys().forget(self.handle(subject))
+
+    async def knows(self, subject: str) -> bool:
+        """Tell whether a subject has a key. Raises `StoreError`, `SealedStore`."""
+        try:
+            return await self._subject_keys().of(self.handle(subject), subject) is not None
+        except SubjectForgotten:
+            return False
 
     def handle(self, subject: str) -> bytes:
         """Return what stands for a subject in the records of this store."""

@@ -20,17 +20,28 @@ from typing import Any, ClassVar, NamedTuple
 
 import msgspec
 
-from perdure.abc import MAX_KEY, Backend, Entry, PurgeState, PutState, Replace, StateVersion, Write, WriteGroup
+from perdure.abc import (
+    MAX_KEY,
+    Backend,
+    Entry,
+    Expectation,
+    PurgeState,
+    PutState,
+    Replace,
+    StateVersion,
+    Write,
+    WriteGroup,
+)
 from perdure.actors import Clock, SystemClock
 from perdure.actors._clock import Pause
-from perdure.errors import CorruptionError, SealError, SubjectForgotten
+from perdure.errors import CorruptionError, SealedStore, SealError, SubjectForgotten
 from perdure.journal import EVENTS, RecordError, hidden_id_of, pages
 from perdure.journal._record import decode
 from perdure.persistence import DurableStateActor, PersistentActor
 from perdure.persistence._changes import DURABLE
 from perdure.persistence._custody import custody_of, own_sealing
 from perdure.persistence._entity import STATES
-from perdure.security import Keyring, Seal, Sealing, Vault, is_sealed, sealing_of
+from perdure.security import Keyring, Seal, Sealing, Vault, is_sealed, is_sealed_whole, sealing_of
 from perdure.security import _own as own
 from perdure.snapshots import ARCHIVE, SNAPSHOTS, Archive, SnapshotStore
 from perdure.upkeep._names import stored_names
@@ -82,6 +93,7 @@ async def reseal(
     actor_types: Iterable[ActorType] = (),
     snapshots: str | SnapshotStore | None = None,
     archive: str | Archive | None = None,
+    dry_run: bool = False,
     records_per_second: float | None = None,
     progress: Callable[[Resealing], object] | None = None,
     clock: Clock | None = None,
@@ -94,18 +106,22 @@ async def reseal(
     destroyed, `verify` with a keyring that does not have it: a writer that was archiving may have added old records
     behind the sweep, and another one finds them.
 
-    At most `records_per_second` are looked at. `progress` is told after each log. When it is cancelled or killed, the
-    next call goes on; what was sealed with the new key stays so. A second call seals nothing.
+    With `dry_run` nothing is written: all is looked through once, and counted that would be sealed anew, but for the
+    keys that the store has. At most `records_per_second` are looked at. `progress` is told after each log. When it is
+    cancelled or killed, the next call goes on; what was sealed with the new key stays so. A second call seals nothing.
 
     Raises `SealError` or `CorruptionError` naming a record that cannot be opened or, plain, is damaged, and leaves it;
-    `StoreError`.
+    `SealedStore` for the dry run of a store that was never sealed; `StoreError`.
     """
     async with opened(store) as backend, elsewhere(snapshots, archive) as (shelf, past):
         given = sealing_of(sealing)
         assert given is not None
+        if dry_run and not await is_sealed_whole(backend):
+            raise SealedStore("nothing in it is sealed yet, so all of it would be: a dry run has nothing to tell")
         vault = Vault(backend, given)
         await vault.open()
-        sweep = _Sweep(backend, vault, given, actor_types, _Pace(clock or SystemClock(), records_per_second), progress)
+        pace = _Pace(clock or SystemClock(), records_per_second)
+        sweep = _Sweep(backend, vault, given, actor_types, pace, progress, dry_run=dry_run)
         await sweep.run(shelf, past)
         return sweep.result
 
@@ -138,8 +154,11 @@ class _Sweep:
         actor_types: Iterable[ActorType],
         pace: _Pace,
         progress: Callable[[Resealing], object] | None,
+        *,
+        dry_run: bool,
     ) -> None:
         self.result = Resealing()
+        self._dry_run = dry_run
         self._backend = backend
         self._vault = vault
         self._sealing = sealing
@@ -152,14 +171,15 @@ class _Sweep:
         self._saved_at = 0
 
     async def run(self, snapshots: SnapshotStore | None, archive: Archive | None) -> None:
-        begin = await self._position()
-        self.result.resealed += await self._vault.renew()
+        begin = None if self._dry_run else await self._position()
+        if not self._dry_run:
+            self.result.resealed += await self._vault.renew()
         stages = self._stages(snapshots, archive)
         names = [stage.name for stage in stages]
         skip = names.index(begin.stage) if begin is not None and begin.stage in names else 0
         for index, stage in enumerate(stages[skip:]):
             await self._stage(stage, begin.name if begin is not None and index == 0 else "")
-        await self._backend.commit([WriteGroup((PurgeState(_STATE, _PREFIX),))])
+        await self._write([PurgeState(_STATE, _PREFIX)])
 
     def _stages(self, snapshots: SnapshotStore | None, archive: Archive | None) -> list[_Stage]:
         """Return what there is to be looked through, in order."""
@@ -180,7 +200,7 @@ class _Sweep:
         self.result.stage = stage.name
         before = self.result.resealed
         await self._pass(stage, after)
-        while stage.repeats and (after or self.result.resealed > before):
+        while stage.repeats and not self._dry_run and (after or self.result.resealed > before):
             before, after = self.result.resealed, ""
             await self._pass(stage, after)
 
@@ -198,7 +218,7 @@ class _Sweep:
         if self.result.records - self._saved_at >= self._SAVE_EVERY:
             self._saved_at = self.result.records
             position = _Position(self._target(), self.result.stage, name)
-            await self._backend.commit([WriteGroup((PutState(_STATE, _PREFIX, own.sealed(self._own, 0, position)),))])
+            await self._write([PutState(_STATE, _PREFIX, own.sealed(self._own, 0, position))])
 
     async def _position(self) -> _Position | None:
         """Return where an earlier sweep to the same key has stopped, None where there was none."""
@@ -225,15 +245,16 @@ class _Sweep:
         if record is None:
             return
         for _, renewed in await self._renewed(STATES, name, [Entry(0, record)]):
-            group = WriteGroup((PutState(STATES, name, renewed),), (StateVersion(STATES, name, version),))
-            await self._backend.commit([group])  # where it has changed meanwhile, it was sealed with the active key
+            # Where it has changed meanwhile, it was sealed with the active key.
+            await self._write([PutState(STATES, name, renewed)], StateVersion(STATES, name, version))
         await self._pace.keep(self.result.records)
 
     async def _snapshots(self, store: SnapshotStore, name: str) -> None:
         at_most = MAX_KEY
         while at_most > 0 and (snapshot := await store.newest(name, at_most)) is not None:
             for number, record in await self._renewed(SNAPSHOTS, name, [Entry(*snapshot)]):
-                await store.save(name, number, record)
+                if not self._dry_run:
+                    await store.save(name, number, record)
             at_most = snapshot.sequence_number - 1
             await self._pace.keep(self.result.records)
 
@@ -241,7 +262,7 @@ class _Sweep:
         async with aclosing(archive.pages(name)) as read:
             async for entries in read:
                 renewed = dict(await self._renewed(EVENTS, name, entries))
-                if renewed:
+                if renewed and not self._dry_run:
                     await archive.add(name, [Entry(key, renewed.get(key, record)) for key, record in entries])
                 await self._pace.keep(self.result.records)
 
@@ -279,12 +300,12 @@ class _Sweep:
         custody = custody_of(self._vault, actor_type, kind, identity)
         if custody is None:
             return None
-        await custody.prepare()
+        await (custody.unlock() if self._dry_run else custody.prepare())
         return custody.seal
 
-    async def _write(self, writes: Sequence[Write]) -> None:
-        if writes:
-            await self._backend.commit([WriteGroup(tuple(writes))])
+    async def _write(self, writes: Sequence[Write], *expectations: Expectation) -> None:
+        if writes and not self._dry_run:
+            await self._backend.commit([WriteGroup(tuple(writes), expectations)])
 
 
 def _check(name: str, number: int, record: bytes) -> None:
