@@ -191,6 +191,24 @@ class TestForms:
         assert capsys.readouterr().out == "Account/\\x1b[2Jbob\\n\\u202e\n"
 
 
+class TestCompletion:
+    """For shells."""
+
+    def test_knows_the_commands_and_their_options(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setenv("_PERDURE_COMPLETE", "complete_bash")
+        monkeypatch.setenv("COMP_CWORD", "1")
+        monkeypatch.setenv("COMP_WORDS", "perdure id")
+
+        assert main([]) == 0
+        assert capsys.readouterr().out == "ids\n"
+
+    def test_is_shown_for_a_shell(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["--show-completion", "bash"]) == 0
+        assert "_PERDURE_COMPLETE=complete_bash" in capsys.readouterr().out
+
+
 class TestPlugins:
     """Add commands."""
 

@@ -21,8 +21,10 @@ from uuid import uuid4
 import pytest
 
 from perdure import ActorSystem, open_backend
-from perdure.abc import Put, WriteGroup
+from perdure.abc import DeleteRange, Page, Put, WriteGroup
 from perdure.cli import main
+from perdure.memory import MemoryBackend
+from perdure.query._log import LogStream
 from perdure.security import Keyring, Sealing
 from perdure_testkit.redis import RedisServer
 
@@ -195,7 +197,7 @@ class TestEveryBackend:
     def test_ids(self, url: str, run: Run) -> None:
         code, output, _ = run("ids", url)
 
-        assert (code, output.splitlines()[-2:]) == (0, ["Account/alice", "Purse/bob"])
+        assert (code, output.splitlines()[-3:]) == (0, ["Account/alice", "Limit/carol", "Purse/bob"])
 
     def test_events(self, url: str, run: Run) -> None:
         outcome = run("events", url, "Account/alice", "--from", "3", "--to", "4", "--format", "jsonl")
@@ -265,12 +267,16 @@ class TestTables:
     """In a terminal and in a pipe."""
 
     def test_have_a_bold_heading_in_a_terminal(self, quick: str, terminal: Run) -> None:
-        assert terminal("ids", quick) == (0, "\x1b[1mpersistence id\x1b[0m\nAccount/alice\nPurse/bob\n", "")
+        assert terminal("ids", quick) == (
+            0,
+            "\x1b[1mpersistence id\x1b[0m\nAccount/alice\nLimit/carol\nPurse/bob\n",
+            "",
+        )
 
     def test_have_none_in_a_dumb_one(self, quick: str, terminal: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("TERM", "dumb")
 
-        assert terminal("ids", quick) == (0, "Account/alice\nPurse/bob\n", "")
+        assert terminal("ids", quick) == (0, "Account/alice\nLimit/carol\nPurse/bob\n", "")
 
     @pytest.mark.parametrize("unwanted", [False, True])
     def test_have_colour_unless_it_is_not_wanted(
@@ -309,13 +315,14 @@ class TestTables:
 
 
 class TestIds:
-    """Of all actors with events."""
+    """Of all actors that have stored anything."""
 
     def test_may_be_of_one_type(self, quick: str, pipe: Run) -> None:
         assert pipe("ids", quick, "--type", "Purse").output == "Purse/bob\n"
+        assert pipe("ids", quick, "--type", "Limit").output == "Limit/carol\n"
 
     def test_go_on_behind_one(self, quick: str, pipe: Run) -> None:
-        assert pipe("ids", quick, "--after", "Account/alice").output == "Purse/bob\n"
+        assert pipe("ids", quick, "--after", "Account/alice").output == "Limit/carol\nPurse/bob\n"
 
     def test_are_as_many_as_asked_for(self, quick: str, pipe: Run) -> None:
         assert pipe("ids", quick, "--limit", "1").output == "Account/alice\n"
@@ -341,8 +348,6 @@ class TestEvents:
             async with ActorSystem(store=quick) as system:
                 await system.ref(bank.Account, "alice").ask(bank.Deposit(6))
             backend = await open_backend(quick)
-            from perdure.abc import DeleteRange
-
             await backend.commit([WriteGroup((DeleteRange("events", "Account/alice", 1, 4),))])
 
         asyncio.run(compact())
@@ -353,6 +358,24 @@ class TestEvents:
         assert numbers == ["4", "5", "6"]
         assert (asked.code, asked.output) == (3, "")
         assert asked.error.startswith("perdure: Account/alice: event 2 is not in the log, which begins at 4")
+
+    def test_are_printed_as_they_are_read(self, quick: str, pipe: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        """So memory stays flat, and who wants a few waits for no others."""
+        monkeypatch.setattr(LogStream, "_PAGE", 2)
+        reads: list[int] = []
+        page = MemoryBackend.page
+
+        async def counted(
+            self: MemoryBackend, collection: str, prefix: str, start: int, *others: Any, **more: Any
+        ) -> Page:
+            reads.append(start)
+            return await page(self, collection, prefix, start, *others, **more)
+
+        monkeypatch.setattr(MemoryBackend, "page", counted)
+
+        outcome = pipe("events", quick, "Account/alice", "--limit", "3")
+
+        assert (outcome.output.count("\n"), reads) == (3, [1, 3])
 
     def test_of_nobody_are_an_error(self, quick: str, pipe: Run) -> None:
         outcome = pipe("events", quick, "Account/nobody")
@@ -404,6 +427,7 @@ class TestShow:
             ("Account/alice --type bank", "'bank' names no actor type: write for example bank:Account"),
             ("Account/alice --type no_bank:Account", "cannot import no_bank: ModuleNotFoundError"),
             ("Account/alice --type broken:Account", "cannot import broken: ZeroDivisionError: division by zero"),
+            ("Account/alice --type leaving:Account", "cannot import leaving: SystemExit: 3"),
             ("Account/alice --type bank:Acount", "bank has no Acount"),
             ("Account/alice --type bank:Deposit", "and no PersistentActor or DurableStateActor class"),
             ("Account/alice --type bank:Account --at noon", "'noon' is neither a number nor a time like 2026-"),
@@ -412,6 +436,7 @@ class TestShow:
     )
     def test_what_is_needed_is_said(self, arguments: str, reason: str, quick: str, pipe: Run, folder: Path) -> None:
         (folder / "broken.py").write_text("1 / 0")
+        (folder / "leaving.py").write_text("raise SystemExit(3)")
 
         code, output, error = pipe("show", quick, *arguments.split())
 
@@ -489,7 +514,7 @@ class TestSealedStores:
     def test_are_shown_with_keys(self, sealed: str, pipe: Run) -> None:
         keys = ("--keys-env", "BANK_KEYS")
 
-        assert sorted(pipe("ids", sealed, *keys).output.splitlines()) == ["Account/alice", "Purse/bob"]
+        assert sorted(pipe("ids", sealed, *keys).output.splitlines()) == ["Account/alice", "Limit/carol", "Purse/bob"]
         assert '{"amount":3}' in pipe("events", sealed, "Account/alice", *keys).output
         assert "state\t15" in pipe("show", sealed, "Purse/bob", *keys).output
         assert "state\t15" in pipe("show", sealed, "Account/alice", "--type", "bank:Account", *keys).output

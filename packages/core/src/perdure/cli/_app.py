@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property, wraps
 from importlib.metadata import version
-from typing import Annotated, Any, TextIO
+from io import TextIOWrapper
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -86,8 +87,7 @@ def perdure(
 
 def run(arguments: Sequence[str] | None) -> int:
     """Run the command, and return its exit code. Whatever goes wrong is one line on standard error."""
-    with _plain_warnings():
-        _have_all_text_printed(sys.stdout, sys.stderr)
+    with _plain_streams(), _plain_warnings():
         try:
             code: object = typer.main.get_command(app).main(
                 args=None if arguments is None else list(arguments), prog_name="perdure", standalone_mode=False
@@ -96,6 +96,8 @@ def run(arguments: Sequence[str] | None) -> int:
             return code if isinstance(code, int) else 0
         except BrokenPipeError:
             return _hang_up()
+        except SystemExit as end:  # as of typer, when it has completed a command for a shell
+            return end.code if isinstance(end.code, int) else 0
         except KeyboardInterrupt:
             return 130
         except WrongUse as error:
@@ -166,10 +168,19 @@ def _hang_up() -> int:
     return 0
 
 
-def _have_all_text_printed(*streams: TextIO) -> None:
-    for stream in streams:
-        if (reconfigure := getattr(stream, "reconfigure", None)) is not None:
-            reconfigure(errors="backslashreplace")
+@contextmanager
+def _plain_streams() -> Iterator[None]:
+    """Have streams that take any text: what they cannot say is escaped, and one that is closed takes it nowhere."""
+    with open(os.devnull, "w", encoding="utf-8") as nowhere:
+        before = sys.stdout, sys.stderr
+        sys.stdout, sys.stderr = sys.stdout or nowhere, sys.stderr or nowhere
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
+        try:
+            yield
+        finally:
+            sys.stdout, sys.stderr = before
 
 
 @contextmanager

@@ -76,3 +76,13 @@ async def first(limit: int | None, stream: AsyncIterator[T]) -> AsyncGenerator[T
             return
         yield item
         left -= 1
+
+
+async def merged(*streams: AsyncIterator[str]) -> AsyncGenerator[str, None]:
+    """Yield what ascending streams have, ascending, and once what several have."""
+    heads = {stream: await anext(stream, None) for stream in streams}
+    while left := [head for head in heads.values() if head is not None]:
+        least = min(left)
+        yield least
+        for stream in [stream for stream, head in heads.items() if head == least]:
+            heads[stream] = await anext(stream, None)

@@ -25,7 +25,7 @@ def actor_type(name: str) -> type[Any]:
         sys.path.insert(0, os.getcwd())
     try:
         found: Any = importlib.import_module(module_name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise WrongUse(f"cannot import {module_name}: {type(error).__name__}: {error}") from error
     for part in path.split("."):
         if not hasattr(found, part):

@@ -1,4 +1,4 @@
-"""The persistence ids that have events."""
+"""The persistence ids that have events, or a durable state."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ class IdStream(Stream[str]):
 
     _PAGE: ClassVar[int] = 1000
 
-    def __init__(self, source: Source, beginning: str, after: str, *, live: bool) -> None:
+    def __init__(self, source: Source, beginning: str, after: str, *, live: bool, collection: str = EVENTS) -> None:
         super().__init__(source, live=live)
+        self._collection = collection
         if live and after:
             raise ValueError("a live stream of ids begins with the first one: leave `after` out")
         self._beginning = beginning
@@ -44,7 +45,7 @@ class IdStream(Stream[str]):
         """Read on in the order of the ids. Return whether there was anything."""
         if self._source.vault.hides_names:
             return await self._list_hidden()
-        found = await self._source.backend.prefixes(EVENTS, self._after, self._PAGE)
+        found = await self._source.backend.prefixes(self._collection, self._after, self._PAGE)
         meant = [persistence_id for persistence_id in found if persistence_id.startswith(self._beginning)]
         self._is_listed = not found or len(meant) < len(found)
         self._after = found[-1] if found else self._after
@@ -55,7 +56,7 @@ class IdStream(Stream[str]):
         """Give the ids behind stored names, whose order tells nothing. Return whether there was anything."""
         if not self._is_first:
             raise ValueError("the store hides names, so ids have no order: leave `after` out")
-        found = await self._source.backend.prefixes(EVENTS, self._name_after, self._PAGE)
+        found = await self._source.backend.prefixes(self._collection, self._name_after, self._PAGE)
         self._is_listed = not found
         self._name_after = found[-1] if found else ""
         self._give([identity for name in found if (identity := await self._identity(name)) is not None])
@@ -63,17 +64,19 @@ class IdStream(Stream[str]):
 
     async def _identity(self, name: str) -> str | None:
         """Return the id behind a stored name, None where it is not meant, or can be read no more."""
-        page = await self._source.backend.page(EVENTS, name, 1, MAX_KEY + 1, limit=1, max_bytes=1, reverse=True)
+        page = await self._source.backend.page(
+            self._collection, name, 1, MAX_KEY + 1, limit=1, max_bytes=1, reverse=True
+        )
         await self._source.vault.look_up(entry.value for entry in page.entries)
         for entry in page.entries:
             with suppress(SubjectForgotten):
-                identity = opened(self._source.vault, name, *entry).persistence_id
+                identity = opened(self._source.vault, name, *entry, collection=self._collection).persistence_id
                 return identity if identity.startswith(self._beginning) else None
         return None
 
     async def _look_for_new(self) -> bool:
         """Read on in the order of commits. Return whether there was anything."""
-        records, self._offset = await self._source.backend.feed(EVENTS, self._offset, self._PAGE)
+        records, self._offset = await self._source.backend.feed(self._collection, self._offset, self._PAGE)
         if self._source.vault.hides_names:
             names = dict.fromkeys(record.prefix for record in records)
             self._give([identity for name in names if (identity := await self._identity(name)) is not None])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from typing import Any, TypeVar
 
 from perdure.abc import Backend, check_prefix
@@ -10,6 +10,7 @@ from perdure.actors import Clock, SystemClock
 from perdure.errors import EntryNotFound
 from perdure.journal import EVENTS, Commits
 from perdure.persistence import DurableStateActor, PersistentActor
+from perdure.persistence._changes import DURABLE
 from perdure.query._changes import ChangeStream, FeedChange
 from perdure.query._feed import FeedStream
 from perdure.query._filter import Tags
@@ -70,14 +71,19 @@ class Query:
             raise EntryNotFound(f"{EVENTS}/{persistence_id}")
         return last
 
-    async def end(self) -> str:
+    async def end(self, *, progress: Callable[[int], object] | None = None) -> str:
         """Return an offset behind all events that are stored by now, from which a live stream gives the new ones.
 
-        A store has no index of it: the whole feed is read, though nothing of it is decoded or kept.
+        A store has no index of it: the whole feed is read, though nothing of it is decoded or kept. `progress` is told
+        of how many events, after each page.
         """
         after: str | None = None
+        passed = 0
         while (page := await self._source.backend.feed(EVENTS, after)).records:
             after = page.offset
+            passed += len(page.records)
+            if progress is not None:
+                progress(passed)
         return Position(page.offset).offset()
 
     def all_events(self, *, after: str | None = None, live: bool = False) -> Stream[FeedEvent]:
@@ -120,9 +126,13 @@ class Query:
         They come in ascending order, from behind `after`. A live stream takes no `after`, and goes on with the new ids,
         as they come.
         """
-        name = actor_type if isinstance(actor_type, str) or actor_type is None else actor_type.type_name
-        beginning = "" if name is None else f"{name}/"
-        return IdStream(self._source, beginning, after, live=live)
+        return IdStream(self._source, _beginning(actor_type), after, live=live)
+
+    def state_ids(
+        self, actor_type: type[DurableStateActor[Any]] | str | None = None, *, after: str = "", live: bool = False
+    ) -> Stream[str]:
+        """Return the persistence ids that have a durable state, a deleted one too, as `ids` does those with events."""
+        return IdStream(self._source, _beginning(actor_type), after, live=live, collection=DURABLE)
 
     async def states_of(
         self, persistence_id: str, *, snapshots: SnapshotStore | None = None
@@ -136,3 +146,10 @@ class Query:
             self._source.backend, self._source.vault, check_prefix(persistence_id), snapshots
         ):
             yield state
+
+
+def _beginning(actor_type: type[PersistentActor[Any, Any] | DurableStateActor[Any]] | str | None) -> str:
+    """Return with what the persistence ids of an actor type begin, of those that `ref` reaches."""
+    if actor_type is None:
+        return ""
+    return f"{actor_type if isinstance(actor_type, str) else actor_type.type_name}/"

@@ -75,9 +75,9 @@ def instant(timestamp: int) -> datetime:
     return _EPOCH + timedelta(microseconds=timestamp)
 
 
-def opened(vault: Vault, name: str, sequence_number: int, data: bytes) -> Stored:
+def opened(vault: Vault, name: str, sequence_number: int, data: bytes, *, collection: str = EVENTS) -> Stored:
     """Return a record without its event. Raises `CorruptionError`, `SubjectForgotten`."""
-    data = vault.opened(EVENTS, name, sequence_number, data)
+    data = vault.opened(collection, name, sequence_number, data)
     try:
         record, format = decode(data)
     except RecordError as error:

@@ -1,4 +1,4 @@
-"""`perdure ids`: who has a log."""
+"""`perdure ids`: of whom anything is stored."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import typer
 
 from perdure.cli._formats import Form, rows
 from perdure.cli._options import FormOption, Keys, Limit, Url
-from perdure.cli._stores import first, opened
+from perdure.cli._stores import first, merged, opened
 
 
 async def ids(
@@ -19,9 +19,13 @@ async def ids(
     limit: Limit = None,
     form: FormOption = Form.TABLE,
 ) -> None:
-    """List the persistence ids that have events, in ascending order."""
+    """List the persistence ids: those that have events, and those that have a durable state.
+
+    They come in ascending order, unless the store hides names.
+    """
     async with opened(url, keys) as store:
+        query = store.query()
+        events, states = query.ids(type or None, after=after), query.state_ids(type or None, after=after)
         with rows(form, "persistence_id") as write:
-            found = store.query().ids(type or None, after=after)
-            async for persistence_id in first(limit, found):
+            async for persistence_id in first(limit, merged(events, states)):
                 write(persistence_id=persistence_id)

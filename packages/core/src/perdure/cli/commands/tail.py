@@ -6,9 +6,11 @@ from typing import Annotated
 
 import typer
 
+from perdure.cli._console import progress
 from perdure.cli._formats import Form, rows
 from perdure.cli._options import FormOption, Keys, Limit, Url
 from perdure.cli._stores import first, opened
+from perdure.query import Query
 
 
 async def tail(
@@ -26,7 +28,7 @@ async def tail(
     """
     async with opened(url, keys) as store:
         query = store.query(poll=poll)
-        after = None if everything else await query.end()
+        after = None if everything else await _end(query)
         stream = query.all_events(after=after, live=True) if tag is None else query.tagged(tag, after=after, live=True)
         with rows(
             form, "timestamp", "persistence_id", "sequence_number", "manifest", "tags", "event", live=True
@@ -40,3 +42,9 @@ async def tail(
                     tags=event.tags,
                     event=event.event,
                 )
+
+
+async def _end(query: Query) -> str:
+    """Return the offset behind all that is stored, for which the store is read once."""
+    with progress("looking for the end", "events") as bar:
+        return await query.end(progress=bar.at)
