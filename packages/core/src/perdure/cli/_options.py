@@ -15,7 +15,7 @@ import typer
 from perdure.abc import Backend
 from perdure.cli._formats import Form
 from perdure.cli._use import WrongUse
-from perdure.security import Keyring, Sealing, is_sealed_whole, sealing_as_stored
+from perdure.security import Keyring, Sealing, SuiteName, is_sealed_whole, sealing_as_stored
 
 _KEYS = "Keys"
 
@@ -26,6 +26,12 @@ Limit: TypeAlias = Annotated[int | None, typer.Option(min=0, help="At most so ma
 TypeName: TypeAlias = Annotated[
     str | None, typer.Option("--type", metavar="MODULE:CLASS", help="The actor type, for example bank:Account.")
 ]
+TypeNames: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option("--type", metavar="MODULE:CLASS", help="An actor type with a sealing of its own. May be repeated."),
+]
+DryRun: TypeAlias = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
+Yes: TypeAlias = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 SnapshotsUrl: TypeAlias = Annotated[
     str | None, typer.Option("--snapshots", metavar="URL", help="Where snapshots are, if not in the store.")
 ]
@@ -74,7 +80,14 @@ class Keys(msgspec.Struct, frozen=True):
             return Keyring.from_file(self.file)
         return None if self.variable is None else Keyring.from_environment(self.variable)
 
-    async def sealing(self, backend: Backend) -> Sealing | None:
+    @property
+    def given(self) -> bool:
+        """True if there are any."""
+        return self.file is not None or self.variable is not None
+
+    async def sealing(
+        self, backend: Backend, *, suite: SuiteName = "aes-256-gcm", chain: bool = False
+    ) -> Sealing | None:
         """Return the sealing of an open store, and write nothing. Raises `WrongUse`, `KeyringError`."""
         keyring = self.keyring()
         sealed = await is_sealed_whole(backend)
@@ -85,7 +98,9 @@ class Keys(msgspec.Struct, frozen=True):
         if not sealed:
             raise WrongUse("the store is not sealed: leave the keys out")
         until = datetime.max.replace(tzinfo=UTC) if self.plaintext else None
-        return await sealing_as_stored(backend, keyring, store=self.sealed_as, plaintext_until=until)
+        return await sealing_as_stored(
+            backend, keyring, store=self.sealed_as, suite=suite, chain=chain, plaintext_until=until
+        )
 
 
 def with_keys(function: Callable[..., Any]) -> Callable[..., Any]:

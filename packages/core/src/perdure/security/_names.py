@@ -19,6 +19,7 @@ from perdure.security._keyring import Keyring
 from perdure.security._own import opened, renewed, sealed
 from perdure.security._seal import Seal
 from perdure.security._sealing import Sealing
+from perdure.security._suites import SuiteName
 
 STATE, PREFIX = "sealing", "names"
 _HANDLE = 16
@@ -58,9 +59,15 @@ async def is_sealed_whole(backend: Backend) -> bool:
 
 
 async def sealing_as_stored(
-    backend: Backend, keyring: Keyring, *, store: str = "", plaintext_until: datetime | None = None
+    backend: Backend,
+    keyring: Keyring,
+    *,
+    store: str = "",
+    suite: SuiteName = "aes-256-gcm",
+    chain: bool = False,
+    plaintext_until: datetime | None = None,
 ) -> Sealing:
-    """Return a sealing that hides names if this sealed store does, for who reads it; nothing is written.
+    """Return a sealing that hides names if this sealed store does; nothing is written.
 
     Raises `SealedStore` when the store is not sealed; `KeyMissing`, `WrongKey`, `RecordAltered` when it cannot be
     opened.
@@ -69,7 +76,7 @@ async def sealing_as_stored(
     if data is None:
         raise SealedStore("no system with keys has used it, or the key of its names was removed")
     hidden = opened(Seal(Sealing(keyring, store=store), STATE, PREFIX), PREFIX, 0, data, _Stored).hidden
-    return Sealing(keyring, store=store, hide_names=hidden, plaintext_until=plaintext_until)
+    return Sealing(keyring, store=store, suite=suite, chain=chain, hide_names=hidden, plaintext_until=plaintext_until)
 
 
 async def check_not_sealed(backend: Backend) -> None:
