@@ -26,6 +26,7 @@ from perdure.cli import main
 from perdure.memory import MemoryBackend
 from perdure.query._log import LogStream
 from perdure.security import Keyring, Sealing
+from perdure.upkeep import measure
 from perdure_testkit.redis import RedisServer
 
 pytest.importorskip("typer")
@@ -103,8 +104,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Work in a folder with the module `bank`."""
     (tmp_path / "bank.py").write_text(BANK)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(sys.modules, "bank", sys)  # so that it is forgotten afterwards
-    del sys.modules["bank"]
+    for name in ("bank", "newer", "wrong", "broken", "leaving", "empty_shelf", "fallen_shelf"):
+        monkeypatch.setitem(sys.modules, name, sys)  # so that it is forgotten afterwards
+        del sys.modules[name]
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     return tmp_path
 
@@ -566,10 +568,10 @@ class TestBackends:
         info.mkdir()
         (info / "METADATA").write_text("Metadata-Version: 2.1\nName: shelf\nVersion: 1.2.3\n")
         (info / "entry_points.txt").write_text(
-            "[perdure.backends]\nshelf = shelf_plugin\n[perdure.plugins]\nshelf = shelf_hooks\n"
+            "[perdure.backends]\nshelf = fallen_shelf\n[perdure.plugins]\nshelf = empty_shelf\n"
         )
-        (folder / "shelf_plugin.py").write_text("raise SystemExit('no shelf')")
-        (folder / "shelf_hooks.py").write_text("")
+        (folder / "fallen_shelf.py").write_text("raise SystemExit('no shelf')")
+        (folder / "empty_shelf.py").write_text("")
         importlib.invalidate_caches()
 
         code, output, _ = pipe("backends")
@@ -585,6 +587,24 @@ class TestBench:
     def test_makes_one_if_it_is_told_to(self, missing: str, pipe: Run) -> None:
         assert pipe("bench", missing, "--new", "--seconds", "0.01").code == 0
         assert pipe("ids", missing) == (0, "", "")
+
+    async def test_that_is_stopped_leaves_nothing(self) -> None:
+        backend = MemoryBackend()
+        measured = measure(backend, seconds=0.001)
+
+        await anext(measured)
+        assert await backend.prefixes("perdure_measurement") != []
+        await measured.aclose()
+
+        assert await backend.prefixes("perdure_measurement") == []
+
+    async def test_removes_what_one_that_was_killed_has_left(self) -> None:
+        backend = MemoryBackend()
+        await backend.commit([WriteGroup((Put("perdure_measurement", "measurement/1/0", 9, b""),))])
+
+        found = [measurement.groups async for measurement in measure(backend, groups=[1, 2], seconds=0.001)]
+
+        assert (found, await backend.prefixes("perdure_measurement")) == ([1, 2], [])
 
     def test_touches_nobody_elses_collection(self, quick: str, pipe: Run) -> None:
         async def occupy() -> None:

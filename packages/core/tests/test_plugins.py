@@ -13,7 +13,7 @@ import pytest
 
 from perdure import MachineSpec, open_backend
 from perdure._plugins import _OURS, installed_backends
-from perdure.errors import BrokenPlugin, CreateStoreError, UnknownBackend
+from perdure.errors import BrokenPlugin, CreateStoreError, StoreMissing, UnknownBackend
 from perdure.memory import MemoryBackend
 
 Install: TypeAlias = Callable[[str, str], None]
@@ -29,6 +29,12 @@ asked = []
 async def perdure_open(url, durability, machine):
     asked.append((url, durability, machine))
     return MemoryBackend(durability=durability)
+"""
+
+LOOKING = """
+@pluggy.HookimplMarker("perdure")
+async def perdure_missing(url):
+    return "the shelf" if url.endswith("missing") else None
 """
 
 
@@ -136,6 +142,26 @@ def test_each_extra_installs_the_package_that_the_error_names() -> None:
     for scheme, package in ours.items():
         assert extras[scheme] == [package]
         assert package in extras["all"]
+
+
+async def test_who_makes_no_store_is_told_that_there_is_none(install: Install) -> None:
+    """A plug-in that can tell is asked before the store is opened, and names the place without secrets."""
+    install("shelf", f"{WORKING}\n{LOOKING}")
+
+    with pytest.raises(StoreMissing, match="there is no store at the shelf; nothing was made") as caught:
+        await open_backend("shelf://user:password@missing", create=False)
+
+    assert (caught.value.place, sys.modules["shelf_plugin"].asked) == ("the shelf", [])
+
+
+async def test_who_makes_no_store_opens_one_that_is_there(install: Install) -> None:
+    """Whether its plug-in says so, or has never heard of the question."""
+    install("shelf", f"{WORKING}\n{LOOKING}")
+    install("drawer", WORKING)
+
+    await open_backend("shelf://there", create=False)
+    await open_backend("drawer://anything", create=False)
+    await open_backend("shelf://missing")
 
 
 @pytest.mark.parametrize("url", ["", "bank.db", "/var/lib/bank.db", "sqlite:bank.db", "memory:"])

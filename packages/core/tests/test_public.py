@@ -151,6 +151,16 @@ def test_a_floor_imports_only_floors_below_it(floor: str, forbidden: list[str]) 
     assert [(path, name) for path, name in found if inside(name, *forbidden)] == []
 
 
+def test_nothing_stands_on_the_command_line() -> None:
+    """Who has no use for it installs and imports nothing of it."""
+    forbidden = ("perdure.cli", "typer", "rich")
+    others = [path for path in sources(CORE) if "cli" not in path.relative_to(CORE).parts]
+
+    found = [(path.name, name) for path in others for name in imports(path) if inside(name, *forbidden)]
+
+    assert found == [("__main__.py", "perdure.cli.main"), ("_plugins.py", "typer")]  # which is for types alone
+
+
 def test_the_memory_backend_has_no_privileges() -> None:
     """The reference backend stands on what every backend author has."""
     ours = [name for name in imports(CORE / "memory.py") if inside(name, "perdure")]

@@ -22,6 +22,13 @@ async def perdure_open(url: str, durability: Durability, machine: MachineSpec | 
     return await JsonlBackend.open(_path(url), durability)
 
 
+@_hookimpl
+async def perdure_missing(url: str) -> str | None:
+    """Return the file, if there is none."""
+    path = _path(url)
+    return None if path.exists() else str(path)
+
+
 def _path(url: str) -> Path:
     parts = urlsplit(url)
     path = unquote(parts.path.removeprefix("/"))
