@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from perdure.abc import FeedRecord
-from perdure.errors import CorruptionError
+from perdure.errors import CorruptionError, DamagedLine
 from perdure.journal import RecordError
 from perdure.journal._record import decode, is_intact
 from perdure.persistence._changes import DURABLE
@@ -19,8 +19,8 @@ class Damages(msgspec.Struct, kw_only=True):
     """Records that were left out because they are damaged."""
 
     damaged_count: int = 0
-    damaged: list[CorruptionError] = msgspec.field(default_factory=list)
-    """The first thousand of them."""
+    damaged: list[CorruptionError | DamagedLine] = msgspec.field(default_factory=list)
+    """The first thousand of them, or of the lines of a file."""
 
 
 class Inspection:
@@ -44,7 +44,7 @@ class Inspection:
         self.report(CorruptionError(name, number, *_told(collection, reason)))
         return False
 
-    def report(self, error: CorruptionError) -> None:
+    def report(self, error: CorruptionError | DamagedLine) -> None:
         """Note what is damaged. Raises it, unless it skips."""
         if not self.skips:
             raise error
