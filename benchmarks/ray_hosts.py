@@ -1,7 +1,11 @@
-"""Durable actors at Ray hosts: an ask beside a bare Ray actor's, and what a host takes to live and to come back."""
+"""Durable actors at Ray hosts: an ask beside a bare Ray actor's, and what a host takes to live and to come back.
+
+Beside them an ask from one node to another, where each is in a process of Ray.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import sys
@@ -23,7 +27,8 @@ from benchmarks.rounds import Measure, in_turns, percentile
 from benchmarks.run import Run
 from perdure import ActorSystem
 from perdure_replication.errors import HostLost
-from perdure_replication.ray import RayHosts, RayRef
+from perdure_replication.ray import RayHosts, RayRef, RayRuntime
+from perdure_replication.runtime import Ref
 from perdure_testkit.redis import server_binary
 
 _ALLOWED = 1.3  # of a bare Ray actor's ask, beside one commit
@@ -32,7 +37,8 @@ _DEPOSIT = Deposit(1)
 
 _ASK_NOTE = f"""Milliseconds of asks of one actor, one after another, by one process, in turns.
 bare Ray actor: an async method that adds. one commit: an ask that stores an event, of the same actor type in the
-asking process, on the same Redis (appendfsync always). allowed: {_ALLOWED} times the bare ask and one commit."""
+asking process, on the same Redis (appendfsync always). allowed: {_ALLOWED} times the bare ask and one commit.
+node: an actor that adds, of a RayRuntime in a Ray actor, asked by that of this process, over TCP; it stores nothing."""
 
 _MANY_NOTE = f"""Asks a second, {_AT_ONCE} under way, medians. At the host they are of {_AT_ONCE} accounts."""
 
@@ -45,9 +51,15 @@ async def tables(run: Run) -> AsyncIterator[Table]:
         return
     with server(run.file("ray")) as port, _cluster() as ray:
         url = f"redis://127.0.0.1:{port}/0"
-        async with RayHosts(url) as hosts, ActorSystem(store=f"{url}?namespace=here", owner="here") as here:
+        async with (
+            RayHosts(url) as hosts,
+            ActorSystem(store=f"{url}?namespace=here", owner="here") as here,
+            RayRuntime(name="here") as runtime,
+        ):
             bare = ray.remote(max_restarts=-1)(Bare).remote()
-            yield await _asks(run, bare, hosts, here)
+            neighbour = ray.remote(num_cpus=0)(Neighbour).remote()
+            await _meet(runtime, neighbour)
+            yield await _asks(run, bare, hosts, here, runtime.remote("there", "add"))
             yield await _many(run, bare, hosts)
             yield await _lives(run, bare, hosts)
 
@@ -76,20 +88,41 @@ class BareRef:
         return await self._actor.add.remote(message.amount)
 
 
+class Neighbour:
+    """A Ray actor with a node, at which an actor adds."""
+
+    async def open(self) -> None:
+        self._count = 0
+        self._runtime = await RayRuntime(name="there").__aenter__()
+        await self._runtime.spawn("add", self._add)
+
+    def _add(self, amount: int) -> int:
+        self._count += amount
+        return self._count
+
+
+async def _meet(runtime: RayRuntime, neighbour: Any) -> None:
+    """Return when this process and a neighbour know each other."""
+    joined = asyncio.Event()
+    runtime.cluster_events.subscribe(lambda _: joined.set())
+    await neighbour.open.remote()
+    await joined.wait()
+
+
 @contextmanager
 def _cluster() -> Iterator[Any]:
     """Run a cluster on this machine, whose workers import what this process does."""
     os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     ray: Any = import_module("ray")
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     try:
         yield ray
     finally:
         ray.shutdown()
 
 
-async def _asks(run: Run, bare: Any, hosts: RayHosts, here: ActorSystem) -> Table:
+async def _asks(run: Run, bare: Any, hosts: RayHosts, here: ActorSystem, neighbour: Ref[int]) -> Table:
     there, near = hosts.ref(Account, "alice"), here.ref(Account, "alice")
     waits = await _waits(
         {
@@ -97,6 +130,7 @@ async def _asks(run: Run, bare: Any, hosts: RayHosts, here: ActorSystem) -> Tabl
             "host, nothing stored": lambda: there.ask(Balance()),
             "one commit": lambda: near.ask(_DEPOSIT),
             "host, one commit": lambda: there.ask(_DEPOSIT),
+            "node": lambda: neighbour.ask(1),
         },
         run.pick(8, 1),
         run.pick(250, 10),

@@ -12,7 +12,6 @@ from random import Random
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from perdure.errors import PerdureError
 from perdure.security import EncryptedKey
 from perdure_replication._frames import MAX_FRAME_BYTES
 from perdure_replication._member import Member
@@ -132,7 +131,7 @@ class RayPorts(Transport, Membership):
             await asyncio.sleep(self._beat * (0.5 + random.random()))
             try:
                 await self._enter()
-            except PerdureError as error:
+            except Exception as error:  # of Ray, too, whose errors are of many kinds
                 _log.warning("it is not known which nodes have come; those that are known stay: %s", error)
 
     async def _enter(self) -> None:
