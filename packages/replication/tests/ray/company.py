@@ -41,7 +41,7 @@ async def stranger(owner: str) -> AsyncIterator[ActorSystem]:
 @asynccontextmanager
 async def greeters(owner: str) -> AsyncIterator[ActorSystem]:
     """Open a runtime as its page says: on a node of its own."""
-    async with ActorSystem() as system, RayRuntime(cluster="greeters", ports=ports("greeters"), system=system) as own:
+    async with ActorSystem() as system, RayRuntime(ports=ports("greeters"), system=system) as own:
         await own.join("greeters", await own.spawn("greeter", lambda name: f"hello {name}"))
         yield system
 

@@ -451,7 +451,7 @@ class TestANode:
         """It is found by it, and its actors by theirs."""
         async with (
             RayHosts(greeters, name="greeters", options={"num_cpus": 0}),
-            RayRuntime(cluster="greeters", ports=ports("greeters")) as runtime,
+            RayRuntime(ports=ports("greeters")) as runtime,
         ):
             await until(lambda: [ref.node for ref in runtime.members("greeters")] == ["greeters-0"], seconds=30)
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from perdure_replication import open_ports
 from perdure_replication.errors import InvalidRuntime, InvalidTransport
 from perdure_replication.ray import RayPorts, RayRuntime
 from perdure_replication.ray._meeting import Register
-from perdure_replication.testing import TestRuntime
+from perdure_replication.runtime import ActorGroups, open_runtime
+from perdure_replication.testing import TestRuntime, TestState
 
 
 class Time:
@@ -98,10 +101,24 @@ class TestAUrl:
 
 
 class TestARuntime:
-    async def test_on_a_node_of_any_kind_needs_no_more(self) -> None:
-        """Nor a Ray cluster; but the node has its own name, states and ports."""
-        async with TestRuntime() as nodes:
+    @pytest.mark.usefixtures("entry_points")
+    async def test_is_opened_by_its_name_on_a_node_of_any_kind(self) -> None:
+        """For which no Ray cluster is needed."""
+        async with TestRuntime(ActorGroups) as nodes, open_runtime("ray", node=await nodes.start("a")) as runtime:
+            double = await runtime.spawn("double", lambda number: 2 * number)
+
+            assert isinstance(runtime, RayRuntime)
+            assert await double.ask(4) == 8
+
+    @pytest.mark.parametrize("given", [{"name": "b"}, {"cluster": "b"}, {"states": [TestState]}, {"ports": RayPorts()}])
+    async def test_takes_a_node_or_what_one_is_made_of(self, given: dict[str, Any]) -> None:
+        async with TestRuntime(ActorGroups) as nodes:
             node = await nodes.start("a")
 
             with pytest.raises(InvalidRuntime, match="pass these or the node"):
-                RayRuntime(node, name="b")
+                RayRuntime(node, **given)
+
+    def test_is_of_one_cluster(self) -> None:
+        """That of its ports, or the one that it is given."""
+        with pytest.raises(InvalidRuntime, match="the ports have a cluster"):
+            RayRuntime(cluster="a", ports=RayPorts("b"))

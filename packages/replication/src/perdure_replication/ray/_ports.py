@@ -24,6 +24,7 @@ from perdure_replication.ray._meeting import Meeting
 from perdure_replication.tcp import TcpMembership, TcpMetrics, TcpSettings, TcpTransport
 from perdure_replication.tcp._address import Address
 
+CLUSTER = "perdure"
 _log = logging.getLogger("perdure.ray")
 
 
@@ -36,7 +37,7 @@ class RayPorts(Transport, Membership):
 
     def __init__(
         self,
-        cluster: str = "perdure",
+        cluster: str = CLUSTER,
         *,
         namespace: str = "perdure",
         port: int = 0,
@@ -52,7 +53,7 @@ class RayPorts(Transport, Membership):
         if not 0 <= port < 65_536 or beat <= 0 or patience <= 0:
             raise InvalidTransport("ray://", "port is 0 to 65535, beat and patience are more than 0 seconds")
         self.max_frame_bytes = MAX_FRAME_BYTES
-        self._cluster = cluster
+        self.cluster = cluster
         self._port = port
         self._beat = beat
         self._settings = settings
@@ -71,7 +72,7 @@ class RayPorts(Transport, Membership):
         """
         secret = EncryptedKey(await self._meeting.secret())
         place = str(Address(library().util.get_node_ip_address(), self._port))
-        self._transport = TcpTransport(place, secret=secret, cluster=self._cluster, settings=self._settings)
+        self._transport = TcpTransport(place, secret=secret, cluster=self.cluster, settings=self._settings)
         self._membership = TcpMembership(self._transport, settings=self._settings)
         return await self._transport.start(local, receive)
 

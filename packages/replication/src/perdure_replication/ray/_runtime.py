@@ -10,7 +10,7 @@ from perdure_replication._node import Node
 from perdure_replication._state import ReplicatedState
 from perdure_replication.errors import InvalidRuntime
 from perdure_replication.ray._library import library
-from perdure_replication.ray._ports import RayPorts
+from perdure_replication.ray._ports import CLUSTER, RayPorts
 from perdure_replication.runtime import ActorGroups, PerdureRuntime
 
 
@@ -27,7 +27,7 @@ class RayRuntime(PerdureRuntime):
         self,
         node: Node | None = None,
         *,
-        cluster: str = "perdure",
+        cluster: str = "",
         name: str = "",
         states: Iterable[type[ReplicatedState[Any, Any]] | ReplicatedState[Any, Any]] = (),
         ports: RayPorts | None = None,
@@ -35,19 +35,21 @@ class RayRuntime(PerdureRuntime):
         messages: Iterable[type[Any]] = (),
         clock: Clock | None = None,
     ) -> None:
-        """Take a node, or what one is made of: its cluster, its name, its states beside `ActorGroups`, its ports.
+        """Take a node, or what one is made of: its cluster or its ports, its name, its states beside `ActorGroups`.
 
-        By default the name is that which the Ray actor has, in which this is, or else Ray's id of the actor; of a
-        driver or a task, that of its process. Ports are of the same `cluster`.
+        The cluster is by default perdure. The name is by default that which the Ray actor has, in which this is, or
+        else Ray's id of the actor; of a driver or a task, that of its process.
         Raises `InvalidRuntime` in a process that is not connected to Ray.
         """
-        if node is not None and (name or states or ports):
-            raise InvalidRuntime(self.kind, "the node has a name, states and ports: pass these or the node")
+        if node is not None and (cluster or name or states or ports):
+            raise InvalidRuntime(self.kind, "the node has a cluster, a name, states and ports: pass these or the node")
+        if cluster and ports:
+            raise InvalidRuntime(self.kind, "the ports have a cluster: pass the one or the other")
         self._is_own = node is None
         if node is None:
-            both = ports or RayPorts(cluster)
+            both = ports or RayPorts(cluster or CLUSTER)
             states = [ActorGroups, *states]
-            node = Node(name or _name(), states, transport=both, membership=both, cluster=cluster)
+            node = Node(name or _name(), states, transport=both, membership=both, cluster=both.cluster)
         super().__init__(node, system=system, messages=messages, clock=clock)
 
     async def _open(self) -> None:
