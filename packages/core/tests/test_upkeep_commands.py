@@ -324,7 +324,7 @@ class TestTerminal:
         screen, found = in_terminal(answer, "compact", url, "Diary/a")
 
         assert found == code
-        assert "Remove what snapshots cover of the events of 1 actors? [y/N]" in screen
+        assert "Remove what snapshots cover of the events of 1 actor? [y/N]" in screen
         assert len(numbers(url)) == left
 
     def test_verify_says_that_all_is_well(self, tmp_path: Path) -> None:

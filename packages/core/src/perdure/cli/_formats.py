@@ -58,6 +58,11 @@ def fields(form: Form, **values: object) -> None:
         sys.stdout.write(f"{document if form is Form.JSONL else _indented(document)}\n")
 
 
+def counted(count: int, thing: str) -> str:
+    """Return so many things in words: `1 event`, `1,000 events`."""
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
+
+
 class _Printer(ABC):
     def __init__(self, columns: tuple[str, ...], live: bool) -> None:
         self._columns = columns

@@ -9,7 +9,7 @@ import typer
 
 from perdure.cli._confirm import confirm
 from perdure.cli._console import progress, say
-from perdure.cli._formats import Form, rows
+from perdure.cli._formats import Form, counted, rows
 from perdure.cli._options import DryRun, FormOption, Keys, SnapshotsUrl, Url, Yes
 from perdure.cli._stores import opened
 from perdure.cli._types import persistent_actor_type
@@ -54,7 +54,7 @@ def compact(
     if bool(persistence_ids) == all:
         raise WrongUse("say which actors: ID... or --all")
     if not dry_run:
-        whose = "all actors" if all else f"{len(persistence_ids or ()):,} actors"
+        whose = "all actors" if all else counted(len(persistence_ids or ()), "actor")
         what = "Remove" if archive is None else "Archive"
         confirm(f"{what} what snapshots cover of the events of {whose}?", yes=yes)
     types = [persistent_actor_type(name) for name in type or ()]
@@ -84,18 +84,18 @@ def compact(
                     dry_run=dry_run,
                     found=say,
                     compacted=tell,
-                    progress=lambda at: bar.at(at.logs, note=f"{at.events:,} events"),
+                    progress=lambda at: bar.at(at.logs, note=counted(at.events, "event")),
                 )
-        _sum_up(result, dry_run=dry_run)
+        _sum_up(result, f"{'would be' if dry_run else 'were'} {'removed' if archive is None else 'archived'}")
         return 1 if result.problem_count else 0
 
     return work()
 
 
-def _sum_up(result: Compaction, *, dry_run: bool) -> None:
-    would = "would be removed" if dry_run else "were removed"
-    say(f"{result.events:,} events and {result.snapshots:,} snapshots of {result.compacted:,} actors {would}")
+def _sum_up(result: Compaction, what: str) -> None:
+    events, snapshots = counted(result.events, "event"), counted(result.snapshots, "snapshot")
+    say(f"{events} of {counted(result.compacted, 'actor')} {what}, and {snapshots} removed")
     if result.busy:
-        say(f"{result.busy:,} actors were too busy: call it again")
+        say(f"{counted(result.busy, 'actor')} changed each time: call it again")
     if result.forgotten:
-        say(f"{result.forgotten:,} actors of forgotten subjects were left as they are")
+        say(f"{counted(result.forgotten, 'actor')} of forgotten subjects stayed as they are")

@@ -7,7 +7,7 @@ from typing import Annotated, cast
 import typer
 
 from perdure.cli._console import progress, say
-from perdure.cli._formats import Form, fields
+from perdure.cli._formats import Form, counted, fields
 from perdure.cli._options import ArchiveUrl, DryRun, FormOption, Keys, SnapshotsUrl, TypeNames, Url
 from perdure.cli._stores import opened
 from perdure.cli._types import actor_type
@@ -61,4 +61,4 @@ async def reseal(
         fields(form, **counts)
     else:
         would = "would be" if dry_run else "were"
-        say(f"{result.resealed:,} records {would} sealed anew, of {result.records:,} that were looked at")
+        say(f"{result.resealed:,} of {counted(result.records, 'record')} {would} sealed anew")

@@ -8,7 +8,7 @@ import msgspec
 import typer
 
 from perdure.cli._console import progress, say
-from perdure.cli._formats import Form, fields, rows
+from perdure.cli._formats import Form, counted, fields, rows
 from perdure.cli._options import FormOption, Keys, Url
 from perdure.cli._stores import opened
 from perdure.cli._use import WrongUse
@@ -44,7 +44,7 @@ async def stats(
     else:
         fields(form, **msgspec.structs.asdict(found))
     if found.unread:
-        say(f"{found.unread:,} of {found.logs:,} logs do not tell their times: no key, forgotten, or damaged")
+        say(f"{counted(found.unread, 'log')} cannot be read: no key, forgotten, or damaged; their times are not known")
 
 
 def _print(found: Stats) -> None:

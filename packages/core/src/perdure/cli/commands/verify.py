@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from perdure.cli._console import is_terminal, progress, say
-from perdure.cli._formats import Form, Write, fields, rows
+from perdure.cli._formats import Form, Write, counted, fields, rows
 from perdure.cli._options import ArchiveUrl, FormOption, Keys, SnapshotsUrl, TypeNames, Url
 from perdure.cli._stores import opened
 from perdure.cli._types import actor_type
@@ -50,7 +50,7 @@ async def verify(
     types = [actor_type(name) for name in type or ()]
     held_to = None if anchor is None else Anchor.from_json(anchor.read_bytes())
     async with opened(url, None if without_keys else keys) as store:
-        with _printed(form) as told, progress("verifying", "events") as bar:
+        with _printed(form) as told, progress("verifying", "records") as bar:
             result = await verify_store(
                 store.backend,
                 store.sealing,
@@ -59,7 +59,7 @@ async def verify(
                 archive=archive,
                 anchor=held_to,
                 found=lambda problem: told(**_row(problem)),
-                progress=lambda at: bar.at(at.events + at.states, note=f"{at.problem_count:,} problems"),
+                progress=lambda at: bar.at(at.events + at.states, note=counted(at.problem_count, "problem")),
             )
     _sum_up(form, result)
     return 0 if result.ok else 1
@@ -90,5 +90,6 @@ def _sum_up(form: Form, result: Verification) -> None:
         fields(form, ok=result.ok, **counts, problems=[_row(problem) for problem in result.problems])
     elif is_terminal(sys.stderr) or not result.ok or result.unopened:
         unopened = f", {result.unopened:,} of them not opened for want of keys" if result.unopened else ""
-        what = f"{result.events:,} events of {result.logs:,} actors, {result.states:,} states{unopened}"
-        say(f"{what}: {result.problem_count:,} problems" if result.problem_count else f"{what}: all is well")
+        events, states = counted(result.events, "event"), counted(result.states, "state")
+        outcome = "all is well" if result.ok else counted(result.problem_count, "problem")
+        say(f"{events} of {counted(result.logs, 'actor')}, {states}{unopened}: {outcome}")
