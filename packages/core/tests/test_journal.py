@@ -4,7 +4,7 @@ import asyncio
 import gc
 import math
 import weakref
-from collections.abc import Awaitable, Sequence
+from collections.abc import Coroutine, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -366,6 +366,27 @@ class TestGroupCommit:
         assert [number for _, number in woken] == list(range(200))
         assert max(map(at_once.count, at_once)) <= 32
 
+    async def test_a_whole_batch_that_waits_is_committed_before_writers_go_on(self) -> None:
+        """So the store works while they do; for less than a batch it waits for what they bring."""
+        woken: list[int] = []
+        seen: list[tuple[int, int]] = []
+
+        class Watching(MemoryBackend):
+            def commit(self, groups: Sequence[WriteGroup]) -> Coroutine[Any, Any, list[Conflict | None]]:
+                seen.append((len(groups), len(woken)))
+                return super().commit(groups)
+
+        journal = Journal(Watching())
+
+        async def write(number: int) -> None:
+            await journal.append(str(number), 0, [b"x"])
+            woken.append(number)
+
+        await asyncio.gather(*map(write, range(600)))
+
+        assert seen == [(256, 0), (256, 0), (88, 512)]
+        assert woken == list(range(600))
+
     async def test_closing_waits_until_every_writer_was_told(self) -> None:
         """Who submitted before has the outcome when the close is over."""
         journal = Journal(MemoryBackend())
@@ -457,7 +478,7 @@ class TestGroupCommit:
         class Abrupt(MemoryBackend):
             broken = True
 
-            def commit(self, groups: Sequence[WriteGroup]) -> Awaitable[list[Conflict | None]]:  # type: ignore[override]
+            def commit(self, groups: Sequence[WriteGroup]) -> Coroutine[Any, Any, list[Conflict | None]]:
                 if self.broken:
                     raise StoreUnavailable("commit", "at once")
                 return super().commit(groups)

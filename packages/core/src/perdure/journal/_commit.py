@@ -5,9 +5,10 @@ present turn, so all that became ready together goes together, a lone writer wai
 for a timer. (Lingering one millisecond for company took a lone actor from 3,600 to 690 events a second.)
 
 A batch is bounded in groups and in bytes. Its writers are woken a few each turn of the loop, so that others have their
-turn between (a timer beside full load is late by milliseconds, not by tens of them); the next commit begins when all
-are told, and takes what they have brought by then. The queue is bounded in bytes, and who finds it full waits, in
-order. Cancelling a writer cancels its waiting; once there was room for its group, never its write.
+turn between (a timer beside full load is late by milliseconds, not by tens of them). Where a whole batch waits already,
+its commit begins first, and the store works while they go on; where less waits, the next commit begins when all are
+told, and takes what they have brought by then. The queue is bounded in bytes, and who finds it full waits, in order.
+Cancelling a writer cancels its waiting; once there was room for its group, never its write.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ class CommitQueue:
         self.commits = Commits()
         self._backend = backend
         self._pace = Pace(batch_groups)
+        self._batch_groups = batch_groups
         self._batch_bytes = batch_bytes
         self._pending_bytes = pending_bytes
         self._loop = asyncio.get_running_loop()
@@ -116,12 +118,14 @@ class CommitQueue:
         groups = [pending.group for pending in batch]
         if self._observed.committing is not None:
             self._told = self._observed.committing(groups, sum([pending.size for pending in batch]))
+        commit: asyncio.Future[Sequence[Conflict | None]]
         try:
-            commit = self._committing = asyncio.ensure_future(self._backend.commit(groups))
+            commit = asyncio.ensure_future(self._backend.commit(groups))
         except Exception as error:
-            self._report(batch, _failures(batch, error))
-        else:
-            commit.add_done_callback(lambda commit: self._settle(batch, commit))
+            commit = self._loop.create_future()
+            commit.set_exception(error)
+        self._committing = commit
+        commit.add_done_callback(lambda commit: self._settle(batch, commit))
 
     def _take(self, groups: int) -> list[_Pending]:
         """Return the next batch: at least one group, at most so many and so many bytes as its bounds allow."""
@@ -135,7 +139,7 @@ class CommitQueue:
 
     def _settle(self, batch: list[_Pending], commit: asyncio.Future[Sequence[Conflict | None]]) -> None:
         self._pace.ended(time.monotonic())
-        self._since = self.failure = None
+        self._committing = self._since = self.failure = None
         outcomes: Sequence[Conflict | BaseException | None]
         if commit.cancelled():
             outcomes = _failures(batch, OutcomeUnknown("commit", "the commit was cancelled"))
@@ -149,12 +153,17 @@ class CommitQueue:
         self._report(batch, outcomes)
 
     def _report(self, batch: list[_Pending], outcomes: Sequence[Conflict | BaseException | None]) -> None:
-        """Tell writers what became of their groups, in order, and begin the next commit."""
+        """Tell writers what became of their groups, in order; begin the next commit, at once if a whole batch waits."""
         if self._told is not None:
             self._told(outcomes)
             self._told = None
+        is_telling = bool(self._outcomes)
         self._outcomes.extend(zip(batch, outcomes, strict=True))
-        self._tell()
+        self._admit()
+        if len(self._pending) >= self._batch_groups:
+            self._commit()
+        if not is_telling:
+            self._tell()
 
     def _tell(self) -> None:
         """Tell some writers, each of whom goes on at once, and the others in the loop's next turn."""
@@ -174,6 +183,8 @@ class CommitQueue:
                 self._next()
 
     def _next(self) -> None:
+        if self._committing is not None:
+            return
         self._admit()
         if self._pending:
             self._commit()
