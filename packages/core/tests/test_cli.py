@@ -218,6 +218,11 @@ class TestPlugins:
         assert main(["hello", "Ada"]) == 0
         assert capsys.readouterr().out == "hello Ada\n"
 
+    def test_may_ask_and_be_given_no_answer(self, install: Install) -> None:
+        install("greeter", HELLO.replace('print("hello", name)', "import typer; raise typer.Abort"))
+
+        assert main(["hello", "Ada"]) == 130
+
     def test_are_in_the_list_of_commands(self, install: Install, capsys: pytest.CaptureFixture[str]) -> None:
         install("greeter", HELLO)
 

@@ -98,7 +98,7 @@ def run(arguments: Sequence[str] | None) -> int:
             return _hang_up()
         except SystemExit as end:  # as of typer, when it has completed a command for a shell
             return end.code if isinstance(end.code, int) else 0
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, typer.Abort):  # the second at a question that a plug-in asks
             return 130
         except WrongUse as error:
             say(error.message)

@@ -16,9 +16,7 @@ from perdure.cli._console import Bar, is_terminal, visible
 
 def console(stream: TextIO) -> Console:
     """Return what writes to a stream: a terminal, in colour unless NO_COLOR is set."""
-    return Console(
-        file=stream, force_terminal=is_terminal(stream), highlight=False, markup=False, emoji=False, soft_wrap=True
-    )
+    return Console(file=stream, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 class ShownBar(Bar):
