@@ -7,7 +7,7 @@ import asyncio
 import msgspec
 import pytest
 
-from perdure_replication import Keyed, KeyedChange, KeyedState, Limits, Member, Pace, Settings
+from perdure_replication import Keyed, KeyedChange, KeyedState, Limits, Member, Node, Pace, Settings
 from perdure_replication.errors import InvalidNode, InvalidState, KeyedClosed, MutationRefused, NodeClosed
 from perdure_replication.testing import TestRuntime
 
@@ -511,6 +511,28 @@ async def test_what_is_opened_again_goes_on_from_where_it_was(monkeypatch: pytes
 
         assert b.views["a"] == {"x": Session("bob")}
         assert b.held("a") == again.held("a")
+
+
+async def test_what_was_put_before_others_told_of_a_greater_incarnation_is_newer_too() -> None:
+    """A node has lost its store, and its clock went back; it hears of its earlier life after its first put."""
+    async with TestRuntime() as runtime:
+        a, b = await two(runtime)
+        a.put("x", Session("ann"))
+        await runtime.settle()
+        before = b.held("a")["x"].generation
+        await runtime.crash("a")
+        runtime.hub._incarnations.clear()
+        runtime.clock._began -= 10_000
+        ports = {"transport": runtime.hub.transport(), "membership": runtime.hub.membership()}
+        async with Node("a", [], **ports, clock=runtime.clock, seed=1) as again:  # type: ignore[arg-type]
+            a = again.keyed(Sessions)
+
+            first = a.put("x", Session("bob"))
+            await runtime.advance(30)
+
+            assert first < before < b.held("a")["x"].generation
+            assert b.held("a") == a.held("a")
+            assert b.views["a"] == {"x": Session("bob")}
 
 
 async def test_a_closed_one_takes_no_changes() -> None:

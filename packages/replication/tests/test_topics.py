@@ -54,7 +54,7 @@ class Owner:
 
     def __init__(self, incarnation: int) -> None:
         self.incarnation = incarnation
-        self.part: Part[int] = Part(1)
+        self.part: Part[int] = Part(1, lambda: self.incarnation)
         self.publisher = Publisher(1)
         self.woken = False
         self.part.attend(self._wake)
@@ -63,11 +63,11 @@ class Owner:
         self.woken = True
 
     def put(self, key: str, value: int) -> None:
-        self.part.put(key, value, Numbers().encode_view(value, 1), self.incarnation)
+        self.part.put(key, value, Numbers().encode_view(value, 1))
 
     def drop(self, key: str) -> None:
         if key in self.part.values:
-            self.part.delete(key, self.incarnation)
+            self.part.delete(key)
 
     def fetched(self, peer: str, fetch: Fetch, now: float) -> list[Reply]:
         return self._do(self.publisher.fetched(peer, fetch, now), now)
@@ -268,8 +268,8 @@ def test_an_interest_is_no_greater_than_a_letter() -> None:
 
 @given(st.binary(max_size=40))
 def test_a_position_that_is_none_begins_anew(after: bytes) -> None:
-    part: Part[int] = Part(1)
-    part.put("x", 1, b"\x01", 1)
+    part: Part[int] = Part(1, lambda: 1)
+    part.put("x", 1, b"\x01")
 
     page = done(part.page(EVERYTHING, after, 1000))
 
@@ -278,9 +278,9 @@ def test_a_position_that_is_none_begins_anew(after: bytes) -> None:
 
 
 def test_a_page_names_one_record_at_least() -> None:
-    part: Part[int] = Part(1)
+    part: Part[int] = Part(1, lambda: 1)
     for key in KEYS:
-        part.put(key, 1, b"\x01" * 100, 1)
+        part.put(key, 1, b"\x01" * 100)
 
     page = done(part.page(EVERYTHING, None, 1))
 
@@ -290,9 +290,9 @@ def test_a_page_names_one_record_at_least() -> None:
 
 def test_blanks_are_closed_up() -> None:
     """A key that changes for ever takes no more room."""
-    part: Part[int] = Part(1)
+    part: Part[int] = Part(1, lambda: 1)
     for value in range(10_000):
-        part.put("x", value, b"\x01", 1)
+        part.put("x", value, b"\x01")
 
     assert len(part._numbers) < 1100
     assert done(part.page(EVERYTHING, None, 1000)).records[0].generation.age == 10_000

@@ -179,7 +179,7 @@ class Keyed(Generic[V]):
         self._node = node
         self._state = state
         self._exchange = exchange_of(node)
-        self._part: Part[V] = Part(state.wire, self._exchange.ended.get(state.name, 0))
+        self._part: Part[V] = Part(state.wire, lambda: node.incarnation, self._exchange.ended.get(state.name, 0))
         self._is_closed = False
         self._reader = _KeyedReader(self._exchange, state, wanted, pace)
         try:
@@ -198,11 +198,11 @@ class Keyed(Generic[V]):
         """
         self._check()
         data = self._encoded(check_key(key), value)
-        held = self._part.record(key)
-        if held is not None and held.data == data:
-            return held.generation
+        held = self._part.generation(key)
+        if held is not None and self._part.data(key) == data:
+            return held
         value = self._read_back(key, data)
-        generation = self._part.put(key, value, data, self._node.incarnation)
+        generation = self._part.put(key, value, data)
         self._reader.tell(KeyedChange(self._node.name, key, generation, value))
         return generation
 
@@ -309,6 +309,6 @@ class Keyed(Generic[V]):
             raise MutationRefused(self.name, f"the value of {key!r} could not be read back: {error}") from error
 
     def _delete(self, key: str) -> Generation:
-        generation = self._part.delete(key, self._node.incarnation)
+        generation = self._part.delete(key)
         self._reader.tell(KeyedChange(self._node.name, key, generation, None, "removed"))
         return generation
