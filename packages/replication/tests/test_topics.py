@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from perdure_replication import KeyedState, Pace
 from perdure_replication.keyed import _part
-from perdure_replication.keyed._keyed import _View
 from perdure_replication.keyed._part import Part
+from perdure_replication.keyed._views import _View
 from perdure_replication.topics import (
     EVERYTHING,
     NOTHING,

@@ -58,7 +58,7 @@ from perdure_replication._messages import (
 from perdure_replication._metrics import Health, Metrics, PeerStatus
 from perdure_replication._node import Node
 from perdure_replication._outbox import Outbox, Outgoing
-from perdure_replication._persistence import BackendPersistence, StatePersistence
+from perdure_replication._persistence import BackendPersistence, StatePersistence, StoredKey
 from perdure_replication._ports import OpenPorts, Ports, open_ports
 from perdure_replication._replica import Answer, Replica
 from perdure_replication._restoring import Restored, restore
@@ -68,7 +68,7 @@ from perdure_replication._state import DeltaDistributedState, DistributedState, 
 from perdure_replication._strategy import SyncStrategy, SyncUrgency, VersionPolicy
 from perdure_replication._transport import Receive, Transport
 from perdure_replication.errors import Fenced, ReplicationError
-from perdure_replication.keyed import Held, Keyed, KeyedChange, KeyedState
+from perdure_replication.keyed import Held, Keyed, KeyedChange, KeyedState, StoredKeyed
 from perdure_replication.replicas import HotStandby, Published, Replicas, Replicated, View, ViewChange, replicate
 from perdure_replication.topics import Latest, Pace
 
@@ -156,6 +156,8 @@ __all__ = [
     "StateObject",
     "StatePersistence",
     "StateView",
+    "StoredKey",
+    "StoredKeyed",
     "SyncStrategy",
     "SyncUrgency",
     "Tick",

@@ -68,7 +68,7 @@ from perdure_replication._turns import Turns
 from perdure_replication.errors import Fenced, InvalidNode, NodeClosed, PeerUnreachable, UnknownState
 
 if TYPE_CHECKING:
-    from perdure_replication.keyed import Keyed, KeyedState
+    from perdure_replication.keyed import Keyed, KeyedState, StoredKeyed
     from perdure_replication.topics import Exchange, Pace
 
 S = TypeVar("S")
@@ -307,6 +307,35 @@ class Node:
         wanted = interest(keys, prefixes)
         return Keyed(self, state() if isinstance(state, type) else state, wanted, pace or Pace())
 
+    async def stored_keyed(
+        self,
+        state: type[KeyedState[V]] | KeyedState[V],
+        *,
+        keys: Iterable[str] = (),
+        prefixes: Iterable[str] = ("",),
+        pace: Pace | None = None,
+    ) -> StoredKeyed[V]:
+        """Open a keyed state whose own keys are stored by the node's persistence, and are there in its next life.
+
+        Open it soon: of an earlier life others keep what they hold for 5 s. Raises what `keyed` raises, `InvalidNode`
+        for a node without persistence, and what its persistence raises: then it is not open.
+        """
+        from perdure_replication.keyed import StoredKeyed
+        from perdure_replication.topics import Pace, interest
+
+        if self._persistence is None:
+            raise InvalidNode(
+                self.name, "it has no persistence: give it one, or open what is in memory alone by `keyed`"
+            )
+        wanted, definition = interest(keys, prefixes), state() if isinstance(state, type) else state
+        stored = StoredKeyed(self, definition, self._persistence, wanted, pace or Pace())
+        try:
+            await stored.load()
+        except BaseException:
+            await stored.close()
+            raise
+        return stored
+
     @property
     def engine(self) -> Engine:
         """The engine of this life. Raises `NodeClosed` before it is opened."""
@@ -499,11 +528,20 @@ class Node:
             self._timer.cancel()
         self._timer = self.clock.call_at(at, lambda: self._tell_safely(Tick()))
 
-    def _begin(self, work: Coroutine[Any, Any, None], tasks: set[asyncio.Task[None]]) -> None:
+    def _begin(self, work: Coroutine[Any, Any, None], tasks: set[asyncio.Task[None]]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         for kept in (tasks, self._tasks):
             kept.add(task)
             task.add_done_callback(kept.discard)
+        return task
+
+    async def _save(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do what stores something: leaving waits for it, and where it is fenced so is the node."""
+        try:
+            await self._begin(work, self._saves)
+        except Fenced as error:
+            self._tell_safely(FenceOff(error.reason))
+            raise
 
     async def _persist(self, action: Persist) -> None:
         assert self._persistence is not None
@@ -533,6 +571,7 @@ class Node:
             _log.exception("%s: the membership did not take the incarnation %d", self.name, incarnation)
 
     async def _pause(self, seconds: float) -> None:
+        """Return after so many seconds of the node's clock."""
         over = asyncio.Event()
         timer = self.clock.call_at(self.clock.monotonic() + seconds, over.set)
         try:

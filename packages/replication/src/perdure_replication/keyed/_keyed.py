@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, KeysView, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
-from typing import Generic, Literal, TypeVar
-
-import msgspec
+from typing import Generic, TypeVar
 
 from perdure_replication._envelopes import Freshness
 from perdure_replication._generation import Generation
@@ -14,218 +12,29 @@ from perdure_replication._node import Node
 from perdure_replication.errors import KeyedClosed, MutationRefused
 from perdure_replication.keyed._part import Held, Part
 from perdure_replication.keyed._state import KeyedState
-from perdure_replication.topics import (
-    GONE,
-    Exchange,
-    Follower,
-    Holder,
-    Interest,
-    Latest,
-    Pace,
-    Reader,
-    Record,
-    Verdict,
-    check_key,
-    exchange_of,
-    interest,
-)
+from perdure_replication.keyed._views import KeyedChange, KeyedReader, Views
+from perdure_replication.topics import Interest, Latest, Pace, check_key, exchange_of, interest
 
 V = TypeVar("V")
 
-MAX_KEYS = 1_000_000
-"""The keys that are held of one node."""
 
+class Keys(Generic[V]):
+    """What a node has of a keyed state, however its own keys are changed."""
 
-class KeyedChange(msgspec.Struct, Generic[V], frozen=True):
-    """A key of a node has another value, or is gone."""
-
-    node: str
-    key: str
-    generation: Generation
-    """Of the value; of the last value, where it is gone with its node, or is not followed any more."""
-    value: V | None
-    kind: Literal["updated", "removed"] = "updated"
-
-
-class _View(Generic[V]):
-    """What is held of one other node."""
-
-    def __init__(self, state: KeyedState[V], node: str, tell: Callable[[KeyedChange[V]], None]) -> None:
-        self.values: dict[str, V] = {}
-        self.generations: dict[str, Generation] = {}
-        self._state = state
-        self._node = node
-        self._tell = tell
-
-    def take(self, record: Record, format: int) -> Verdict:
-        held = self.generations.get(record.key)
-        if held is not None and held >= record.generation:
-            return "old"
-        if record.kind == GONE:
-            self._remove(record.key, record.generation)
-            return "moved"
-        if held is None and len(self.values) >= MAX_KEYS:
-            return "unreadable"
-        try:
-            value = self._state.decode_view(record.data, format)
-        except Exception:  # the author's steps from version to version may raise anything
-            return "unreadable"
-        self.values[record.key] = value
-        self.generations[record.key] = record.generation
-        self._tell(KeyedChange(self._node, record.key, record.generation, value))
-        return "moved"
-
-    def known(self) -> KeysView[str]:
-        return self.values.keys()
-
-    def remove(self, key: str) -> None:
-        if key in self.values:
-            self._remove(key, self.generations[key])
-
-    def clear(self) -> None:
-        for key in list(self.values):
-            self.remove(key)
-
-    def held(self) -> dict[str, Held[V]]:
-        return {key: Held(value, self.generations[key]) for key, value in self.values.items()}
-
-    def _remove(self, key: str, generation: Generation) -> None:
-        if self.values.pop(key, None) is not None:
-            del self.generations[key]
-            self._tell(KeyedChange(self._node, key, generation, None, "removed"))
-
-
-class _Views(Mapping[str, Mapping[str, V]]):
-    """The values by node and key, as they are when they are read."""
-
-    def __init__(self, own: str, part: Part[V], others: Mapping[str, _View[V]]) -> None:
-        self._own = own
-        self._part = part
-        self._others = others
-
-    def __getitem__(self, node: str) -> Mapping[str, V]:
-        return MappingProxyType(self._part.values if node == self._own else self._others[node].values)
-
-    def __iter__(self) -> Iterator[str]:
-        yield self._own
-        yield from self._others
-
-    def __len__(self) -> int:
-        return 1 + len(self._others)
-
-
-class _KeyedReader(Reader, Generic[V]):
-    """Follows the parts of all other nodes."""
-
-    def __init__(self, exchange: Exchange, state: KeyedState[V], wanted: Interest, pace: Pace) -> None:
-        self.changes: set[Latest[KeyedChange[V]]] = set()
-        self.views: dict[str, _View[V]] = {}
-        self._own = exchange.node.name
-        self._state = state
-        super().__init__(exchange, state.name, wanted, pace)
-
-    def tell(self, change: KeyedChange[V]) -> None:
-        for each in self.changes:
-            each.put((change.node, change.key), change)
-
-    def end(self) -> None:
-        for each in list(self.changes):
-            each.end()
-
-    def freshness(self, max_staleness: float) -> Freshness:
-        since = self._exchange.now - max_staleness
-        stale, missing, incompatible, unreachable = [], [], [], []
-        for name, neighbour in self._exchange.neighbours.items():
-            follower = self.followers.get(name)
-            if follower is None and neighbour.offer is not None:
-                continue  # it has no such state
-            if follower is None or not (follower.is_filled or self.views[name].values):
-                missing.append(name)
-            elif follower.unreadable:
-                incompatible.append(name)
-            elif self._is_stale(follower, since):
-                stale.append(name)
-            else:
-                continue
-            if not neighbour.is_reachable:
-                unreachable.append(name)
-        return Freshness(*(tuple(sorted(names)) for names in (stale, missing, incompatible, unreachable)))
-
-    def _is_stale(self, follower: Follower, since: float) -> bool:
-        return bool(self._interest) and follower.synced_at < since
-
-    def _may_offer(self, log: str, peer: str) -> bool:
-        """Hear a node of its own keys alone."""
-        return log == peer != self._own
-
-    def _holder(self, log: str) -> Holder:
-        view = self.views[log] = _View(self._state, log, self.tell)
-        return view
-
-    def _lost(self, log: str) -> bool:
-        """Forget the keys of a node that left, or withdrew them; of one that begins anew not before it says so."""
-        neighbour = self._exchange.neighbours.get(log)
-        if neighbour is not None and neighbour.offer is None:
-            return False
-        self.views.pop(log).clear()
-        return True
-
-
-class Keyed(Generic[V]):
-    """A node's own keys of a keyed state, and its views of those of all others. Get it by `Node.keyed`."""
-
-    def __init__(self, node: Node, state: KeyedState[V], wanted: Interest, pace: Pace) -> None:
+    def __init__(self, node: Node, state: KeyedState[V], part: Part[V], wanted: Interest, pace: Pace) -> None:
         self.name = state.name
         self._node = node
         self._state = state
+        self._part = part
         self._exchange = exchange_of(node)
-        self._part: Part[V] = Part(state.wire, lambda: node.incarnation, self._exchange.ended.get(state.name, 0))
         self._is_closed = False
-        self._reader = _KeyedReader(self._exchange, state, wanted, pace)
+        self._reader = KeyedReader(self._exchange, state, wanted, pace)
         try:
             self._exchange.publish(self.name, node.name, self._part)
         except BaseException:
             self._exchange.unfollow(self._reader)
             raise
-        self._views: _Views[V] = _Views(node.name, self._part, self._reader.views)
-
-    def put(self, key: str, value: V) -> Generation:
-        """Set an own key; a copy is held. Returns its generation, when the change is on its way to those who follow it.
-
-        A value that is equal to the one that is held keeps its generation, and is sent to nobody. Raises `ValueError`
-        for a key that cannot be one, `MutationRefused` for a value that is None, cannot be encoded and read back, or is
-        too large; nothing has changed then. Raises `KeyedClosed` and `NodeClosed`.
-        """
-        self._check()
-        data = self._encoded(check_key(key), value)
-        held = self._part.generation(key)
-        if held is not None and self._part.data(key) == data:
-            return held
-        value = self._read_back(key, data)
-        generation = self._part.put(key, value, data)
-        self._reader.tell(KeyedChange(self._node.name, key, generation, value))
-        return generation
-
-    def mutate(self, key: str, change: Callable[[V | None], V | None]) -> Generation | None:
-        """Change an own key: `change` takes its value, None if it has none, and returns the new one, None to delete it.
-
-        A mutable value may be changed in place, for it is a copy. Returns the new generation, None if there was and is
-        no value. Where `change` raises, that is raised, and otherwise what `put` raises; nothing has changed then.
-        """
-        self._check()
-        held = self._part.values.get(check_key(key))
-        value = change(None if held is None else self._state.own(held))
-        if value is not None:
-            return self.put(key, value)
-        return None if held is None else self._delete(key)
-
-    def delete(self, key: str) -> bool:
-        """Remove an own key. Returns False where there is none. Raises `KeyedClosed` and `NodeClosed`."""
-        self._check()
-        if key not in self._part.values:
-            return False
-        self._delete(key)
-        return True
+        self._views: Views[V] = Views(node.name, self._part, self._reader.views)
 
     @property
     def own(self) -> Mapping[str, V]:
@@ -275,8 +84,7 @@ class Keyed(Generic[V]):
         """
         return self._reader.freshness(max_staleness)
 
-    def close(self) -> None:
-        """Withdraw the own keys, and follow no others. May be called again."""
+    def _withdraw(self) -> None:
         if self._is_closed:
             return
         self._is_closed = True
@@ -289,6 +97,10 @@ class Keyed(Generic[V]):
         self._exchange.check()
         if self._is_closed:
             raise KeyedClosed(self.name)
+
+    def _copy(self, held: V | None) -> V | None:
+        """Return a value that may be changed in place."""
+        return None if held is None else self._state.own(held)
 
     def _encoded(self, key: str, value: V) -> bytes:
         try:
@@ -308,7 +120,59 @@ class Keyed(Generic[V]):
         except Exception as error:  # as when it is encoded
             raise MutationRefused(self.name, f"the value of {key!r} could not be read back: {error}") from error
 
+    def _put(self, key: str, value: V, data: bytes) -> Generation:
+        generation = self._part.put(key, value, data)
+        self._reader.tell(KeyedChange(self._node.name, key, generation, value))
+        return generation
+
     def _delete(self, key: str) -> Generation:
         generation = self._part.delete(key)
         self._reader.tell(KeyedChange(self._node.name, key, generation, None, "removed"))
         return generation
+
+
+class Keyed(Keys[V]):
+    """A node's own keys of a keyed state, in memory, and its views of those of all others. Get it by `Node.keyed`."""
+
+    def __init__(self, node: Node, state: KeyedState[V], wanted: Interest, pace: Pace) -> None:
+        ended = exchange_of(node).ended.get(state.name, 0)
+        super().__init__(node, state, Part(state.wire, lambda: node.incarnation, ended), wanted, pace)
+
+    def put(self, key: str, value: V) -> Generation:
+        """Set an own key; a copy is held. Returns its generation, when the change is on its way to those who follow it.
+
+        A value that is equal to the one that is held keeps its generation, and is sent to nobody. Raises `ValueError`
+        for a key that cannot be one, `MutationRefused` for a value that is None, cannot be encoded and read back, or is
+        too large; nothing has changed then. Raises `KeyedClosed` and `NodeClosed`.
+        """
+        self._check()
+        data = self._encoded(check_key(key), value)
+        held = self._part.generation(key)
+        if held is not None and self._part.data(key) == data:
+            return held
+        return self._put(key, self._read_back(key, data), data)
+
+    def mutate(self, key: str, change: Callable[[V | None], V | None]) -> Generation | None:
+        """Change an own key: `change` takes its value, None if it has none, and returns the new one, None to delete it.
+
+        A mutable value may be changed in place, for it is a copy. Returns the new generation, None if there was and is
+        no value. Where `change` raises, that is raised, and otherwise what `put` raises; nothing has changed then.
+        """
+        self._check()
+        held = self._part.values.get(check_key(key))
+        value = change(self._copy(held))
+        if value is not None:
+            return self.put(key, value)
+        return None if held is None else self._delete(key)
+
+    def delete(self, key: str) -> bool:
+        """Remove an own key. Returns False where there is none. Raises `KeyedClosed` and `NodeClosed`."""
+        self._check()
+        if key not in self._part.values:
+            return False
+        self._delete(key)
+        return True
+
+    def close(self) -> None:
+        """Withdraw the own keys, and follow no others. May be called again."""
+        self._withdraw()

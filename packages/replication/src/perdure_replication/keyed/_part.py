@@ -15,6 +15,7 @@ greater one, because others hold more of an earlier life, then so do all keys, a
 
 from __future__ import annotations
 
+import asyncio
 from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from secrets import token_bytes
@@ -64,8 +65,14 @@ _decode = msgspec.msgpack.Decoder(_Place).decode
 class Part(Generic[V]):
     """The source of a node's own keys."""
 
-    def __init__(self, format: int, incarnation: Callable[[], int], number: int = 0) -> None:
-        """Take the version of the values' data, what tells the incarnation, and the last number of an earlier part."""
+    def __init__(self, format: int, incarnation: Callable[[], int], number: int = 0, *, is_loaded: bool = True) -> None:
+        """Take the version of the values' data, what tells the incarnation, and the last number of an earlier part.
+
+        Who reads waits until it is `loaded`.
+        """
+        self.loaded = asyncio.Event()
+        if is_loaded:
+            self.loaded.set()
         self.format = format
         self._incarnation = incarnation
         self.values: dict[str, V] = {}
@@ -127,6 +134,7 @@ class Part(Generic[V]):
         """Nobody else adds to it."""
 
     async def page(self, interest: Interest, after: bytes | None, max_bytes: int) -> Page:
+        await self.loaded.wait()
         place = self._place(after)
         begins = place is None
         if place is None:

@@ -14,7 +14,8 @@ class KeyedState(ReplicatedState[V, V]):
     """A state of many keys, each with a value of its own: `class Sessions(KeyedState[Session])`.
 
     Its name and its versions are those of a `ReplicatedState`; of these it uses `name`, `version`, `wire_version`,
-    `readable`, `upcast_view` and `downcast_view`, for the values. It is opened by `Node.keyed`, and is in memory alone.
+    `readable`, `upcast_view` and `downcast_view`, for the values. It is opened by `Node.keyed`, in memory, or by
+    `Node.stored_keyed`.
     """
 
     def _take_types(self) -> None:

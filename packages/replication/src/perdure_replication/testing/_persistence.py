@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from perdure_replication._envelopes import StateObject
-from perdure_replication._persistence import StatePersistence
+from perdure_replication._persistence import StatePersistence, StoredKey
 from perdure_replication.errors import Fenced
 
 
@@ -18,13 +18,15 @@ class InMemoryPersistence(StatePersistence):
         self.records: dict[str, StateObject] = {}
         self.saved: list[tuple[StateObject, tuple[Any, ...]]] = []
         """Every save that succeeded, with its changes."""
+        self.keys: dict[str, dict[int, StoredKey]] = {}
+        """The keys of each keyed state, by number."""
         self._claims: list[int] = []
         self._own = 0
 
     def life(self) -> InMemoryPersistence:
         """Return an object on the same records, for another life."""
         other = InMemoryPersistence(self.node)
-        other.records, other.saved, other._claims = self.records, self.saved, self._claims
+        other.records, other.saved, other.keys, other._claims = self.records, self.saved, self.keys, self._claims
         return other
 
     async def claim(self, at_least: int) -> int:
@@ -36,10 +38,24 @@ class InMemoryPersistence(StatePersistence):
         return self.records.get(state)
 
     async def save(self, record: StateObject, changes: Sequence[Any]) -> None:
-        if not self._claims or self._claims[-1] != self._own:
-            raise Fenced(self.node, "a later life of it has begun on the same store")
+        self._check()
         self.records[record.state] = record
         self.saved.append((record, tuple(changes)))
+
+    async def load_keys(self, state: str) -> AsyncIterator[StoredKey]:
+        for _, stored in sorted(self.keys.get(state, {}).items()):
+            yield stored
+
+    async def save_keys(self, state: str, kept: Sequence[StoredKey], gone: Sequence[int]) -> None:
+        self._check()
+        keys = self.keys.setdefault(state, {})
+        for number in gone:
+            keys.pop(number, None)
+        keys.update((each.number, each) for each in kept)
+
+    def _check(self) -> None:
+        if not self._claims or self._claims[-1] != self._own:
+            raise Fenced(self.node, "a later life of it has begun on the same store")
 
 
 class FailingPersistence(StatePersistence):
@@ -67,6 +83,15 @@ class FailingPersistence(StatePersistence):
     async def save(self, record: StateObject, changes: Sequence[Any]) -> None:
         self._check()
         await self._behind.save(record, changes)
+
+    async def load_keys(self, state: str) -> AsyncIterator[StoredKey]:
+        self._check()
+        async for stored in self._behind.load_keys(state):
+            yield stored
+
+    async def save_keys(self, state: str, kept: Sequence[StoredKey], gone: Sequence[int]) -> None:
+        self._check()
+        await self._behind.save_keys(state, kept, gone)
 
     def _check(self) -> None:
         if self._error is not None:

@@ -42,6 +42,8 @@ ROOM = 4096
 PAGE_BYTES = 256 * 1024
 _FIRST_SEEK = 1.0
 _LAST_SEEK = 60.0
+SETTLING = 5.0
+"""Seconds in which a node that begins anew may offer what it did: until then what is held of it stays."""
 
 _log = logging.getLogger("perdure.replication")
 
@@ -49,12 +51,27 @@ _log = logging.getLogger("perdure.replication")
 class Neighbour:
     """What is known of another node."""
 
-    def __init__(self, incarnation: int) -> None:
-        self.incarnation = incarnation
+    def __init__(self, incarnation: int, now: float) -> None:
         self.is_reachable = True
-        self.offer: Offer | None = None
         self.seek_at = -inf
         self.pause = _FIRST_SEEK
+        self.begin(incarnation, now)
+
+    def begin(self, incarnation: int, now: float) -> None:
+        """Know nothing of what a life offers."""
+        self.incarnation = incarnation
+        self.began = now
+        self.offer: Offer | None = None
+        self._offered: set[str] = set()
+
+    def take(self, offer: Offer) -> None:
+        """Know what is offered."""
+        self.offer = offer
+        self._offered.update(offer.topics)
+
+    def settles_at(self, topic: str) -> float:
+        """Return until when it may be expected to offer a topic that an earlier life of it has offered."""
+        return -inf if topic in self._offered else self.began + SETTLING
 
 
 class Offered:
@@ -206,9 +223,9 @@ class Exchange:
     def _joined(self, name: str, incarnation: int) -> None:
         neighbour = self.neighbours.get(name)
         if neighbour is None:
-            neighbour = self.neighbours[name] = Neighbour(incarnation)
+            neighbour = self.neighbours[name] = Neighbour(incarnation, self.now)
         elif neighbour.incarnation != incarnation:
-            neighbour.incarnation, neighbour.offer = incarnation, None
+            neighbour.begin(incarnation, self.now)
         neighbour.is_reachable = True
         neighbour.seek_at, neighbour.pause = self.now, _FIRST_SEEK
         if self.offered:
@@ -268,9 +285,10 @@ class Exchange:
         neighbour = self.neighbours.get(peer)
         if neighbour is None or incarnation < neighbour.incarnation:
             return
-        is_later_life = incarnation > neighbour.incarnation
-        if is_later_life or neighbour.offer is None or neighbour.offer.number < offer.number:
-            neighbour.incarnation, neighbour.offer = incarnation, offer
+        if incarnation > neighbour.incarnation:
+            neighbour.begin(incarnation, self.now)
+        if neighbour.offer is None or neighbour.offer.number < offer.number:
+            neighbour.take(offer)
             self._regard()
 
     def _fetched(self, peer: str, fetch: Fetch) -> None:
