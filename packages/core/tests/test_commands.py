@@ -598,6 +598,20 @@ class TestBench:
 
         assert await backend.prefixes("perdure_measurement") == []
 
+    async def test_that_is_cancelled_leaves_nothing(self) -> None:
+        """As by Ctrl-C."""
+        pytest.importorskip("perdure_sqlite")
+        backend = await open_backend("sqlite:///bench.db")
+        work = asyncio.ensure_future(anext(measure(backend, seconds=60)))
+        while not await backend.prefixes("perdure_measurement"):
+            await asyncio.sleep(0)
+
+        work.cancel()
+        await asyncio.wait([work])
+
+        assert (work.cancelled(), await backend.prefixes("perdure_measurement")) == (True, [])
+        await backend.close()
+
     async def test_removes_what_one_that_was_killed_has_left(self) -> None:
         backend = MemoryBackend()
         await backend.commit([WriteGroup((Put("perdure_measurement", "measurement/1/0", 9, b""),))])
