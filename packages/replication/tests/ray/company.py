@@ -6,7 +6,6 @@ import inspect
 import traceback
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 
 from perdure import ActorSystem
 from perdure_replication import Node, Settings
@@ -54,7 +53,7 @@ class Examiner:
         failed = {}
         for rule in rules:
             try:
-                await getattr(ActorRuntimeContract(), rule)(partial(RayRuntime, cluster="examined"))
+                await getattr(ActorRuntimeContract(), rule)(RayRuntime)
             except Exception:
                 failed[rule] = traceback.format_exc()
         return failed

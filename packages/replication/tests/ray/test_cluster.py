@@ -12,7 +12,6 @@ import re
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
-from functools import partial
 from itertools import count, repeat
 from pathlib import Path
 from string import ascii_letters
@@ -417,7 +416,7 @@ class TestRayRuntime(ActorRuntimeContract):
 
     @pytest.fixture
     def new_runtime(self) -> NewRuntime:
-        return partial(RayRuntime, cluster="contract")
+        return RayRuntime
 
     async def kill(self, ref: LocalRef[Any]) -> None:
         assert isinstance(ref, PerdureRef)
