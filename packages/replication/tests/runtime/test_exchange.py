@@ -11,9 +11,9 @@ import pytest
 
 from perdure.errors import AskTimeout, MailboxFull
 from perdure_replication import Node
-from perdure_replication.errors import BadFrame, RemoteFailure
+from perdure_replication.errors import BadFrame, MutationRefused, RemoteFailure
 from perdure_replication.runtime import ActorGroups, PerdureRuntime, _exchange
-from perdure_replication.runtime._letters import Cast, Codec, Parcel, Reply, Tell, encode_letter
+from perdure_replication.runtime._letters import Ask, Cast, Codec, Parcel, Reply, Tell, encode_letter
 from perdure_replication.testing import TestRuntime
 
 
@@ -36,6 +36,8 @@ async def pair() -> AsyncIterator[Pair]:
         async def handler(message: object) -> object:
             if message == "hold":
                 await held.wait()
+            if message == "fail":
+                raise OSError("no such file: \udcff")
             return "x" * 2_000_000 if message == "much" else message
 
         async with PerdureRuntime(a) as here, PerdureRuntime(b) as there:
@@ -84,6 +86,9 @@ async def test_an_answer_of_somebody_else_is_nobodys(pair: Pair) -> None:
         encode_letter(Tell("b", Parcel("Unknown", b"\xc0"))),
         encode_letter(Tell("b", Parcel("", b"\xc1"))),
         encode_letter(Cast("group", Parcel("", b""))),
+        b"\x91" * 50_000,
+        encode_letter(Tell("b", Parcel("", b"\x91" * 50_000))),
+        encode_letter(Ask(1, "b", 1.0, Parcel("", b"\x91" * 50_000))),
     ],
 )
 async def test_what_cannot_be_read_is_counted(pair: Pair, letter: bytes) -> None:
@@ -123,6 +128,35 @@ async def test_a_message_or_a_reply_that_is_too_large_is_an_error(pair: Pair) ->
         await remote.ask("much")
 
     assert await remote.ask("next") == "next"
+
+
+async def test_an_error_whose_text_cannot_be_sent_is_said_otherwise(pair: Pair) -> None:
+    """As one with the name of a file that is no text: the asker does not wait in vain."""
+    with pytest.raises(RemoteFailure, match=r"OSError.*no such file: \\udcff"):
+        await pair.here.remote("b", "b").ask("fail")
+
+
+async def test_a_group_that_cannot_be_said_is_left_out(pair: Pair) -> None:
+    """The next one is joined as ever."""
+    ref = pair.there.find("b")
+    assert ref is not None
+
+    with pytest.raises(MutationRefused):
+        await pair.there.join("\ud800", ref)
+    await pair.there.join("group", ref)
+    await pair.nodes.settle()
+
+    assert pair.there.members("\ud800") == []
+    assert len(pair.here.members("group")) == 1
+
+
+@pytest.mark.parametrize("delay", [float("nan"), -1.0])
+async def test_what_is_no_delay_is_refused(pair: Pair, delay: float) -> None:
+    ref = pair.there.find("b")
+    assert ref is not None
+
+    with pytest.raises(ValueError, match="a delay is 0 seconds or more"):
+        pair.there.send_after(ref, delay, "late")
 
 
 async def test_so_many_asks_are_answered_at_a_time(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:

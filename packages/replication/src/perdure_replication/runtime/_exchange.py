@@ -9,8 +9,6 @@ from itertools import count
 from random import SystemRandom
 from typing import Any
 
-import msgspec
-
 from perdure import Clock
 from perdure.errors import ActorStopped, AskTimeout, MailboxFull
 from perdure_replication._line import Line
@@ -30,6 +28,7 @@ from perdure_replication.runtime._letters import (
     Tell,
     decode_letter,
     encode_letter,
+    sayable,
 )
 from perdure_replication.runtime._metrics import RuntimeMetrics
 from perdure_replication.runtime._ref import LocalRef, Ref
@@ -161,7 +160,7 @@ class Exchange:
                     self._answered(peer, number, self._codec.unpack(parcel))
                 case Refusal():
                     self._refused(peer, letter)
-        except (InvalidMessage, ValueError, msgspec.MsgspecError) as error:
+        except InvalidMessage as error:
             self._unreadable(peer, error)
 
     def _unreadable(self, peer: str, error: Exception) -> None:
@@ -208,7 +207,7 @@ class Exchange:
             message = self._codec.unpack(letter.parcel)
         except InvalidMessage as error:
             self._unreadable(peer, error)
-            return Refusal(number, "unreadable", str(error), type(error).__name__)
+            return Refusal(number, "unreadable", sayable(str(error)), type(error).__name__)
         try:
             return Reply(
                 number, self._codec.pack(await actor.ask(message, timeout=min(max(0.0, letter.timeout), _LONGEST)))
@@ -216,9 +215,9 @@ class Exchange:
         except AskTimeout as error:
             return Refusal(number, "late", str(error))
         except ActorStopped as error:
-            return Refusal(number, "stopped", error.reason)
+            return Refusal(number, "stopped", sayable(error.reason))
         except Exception as error:
-            return Refusal(number, "failed", str(error), type(error).__name__)
+            return Refusal(number, "failed", sayable(str(error)), type(error).__name__)
 
     def _reply(self, peer: str, letter: Reply | Refusal) -> None:
         """Answer, if there is room: whoever asked has a time-out."""

@@ -70,8 +70,16 @@ def encode_letter(letter: Letter) -> bytes:
 
 
 def decode_letter(data: bytes) -> Letter:
-    """Return a letter. Raises `msgspec.DecodeError` for rubbish."""
-    return _decode_letter(data)  # type: ignore[no-any-return]
+    """Return a letter. Raises `InvalidMessage` for rubbish."""
+    try:
+        return _decode_letter(data)  # type: ignore[no-any-return]
+    except (ValueError, RecursionError, msgspec.MsgspecError) as error:
+        raise InvalidMessage("letter", str(error)) from error
+
+
+def sayable(text: str) -> str:
+    """Return a text that can be sent: halves of surrogate pairs, as names of files have them, are written out."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 class Codec:
@@ -97,7 +105,7 @@ class Codec:
                 return Parcel(kind.__name__, _encode(message))
             body = _encode(message)
             plain = _decode(body) == message
-        except (TypeError, ValueError, OverflowError, msgspec.MsgspecError) as error:
+        except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
             raise InvalidMessage(kind.__name__, str(error)) from error
         if not plain:
             raise InvalidMessage(kind.__name__, "it is no plain data, and its type is not known")
@@ -109,7 +117,7 @@ class Codec:
             raise InvalidMessage(parcel.kind, "its type is not known here")
         try:
             return self._decoders[parcel.kind].decode(parcel.body) if parcel.kind else _decode(parcel.body)
-        except (ValueError, msgspec.MsgspecError) as error:
+        except (ValueError, RecursionError, msgspec.MsgspecError) as error:
             raise InvalidMessage(parcel.kind or "plain data", str(error)) from error
 
 

@@ -29,7 +29,7 @@ from perdure.errors import ActorStopped, MailboxFull, NameTaken
 from perdure_replication._node import Node
 from perdure_replication._replica import Replica
 from perdure_replication._state import ReplicatedState
-from perdure_replication.errors import InvalidRuntime, NodeClosed, RuntimeClosed, UnknownState
+from perdure_replication.errors import InvalidRuntime, MutationFailed, NodeClosed, RuntimeClosed, UnknownState
 from perdure_replication.runtime._bridge import Bridge
 from perdure_replication.runtime._cluster import ClusterEvents
 from perdure_replication.runtime._delivery import Delivery
@@ -205,6 +205,8 @@ class ActorRuntime(ABC):
 
     def send_after(self, ref: LocalRef[M], delay: float, message: M) -> TimerHandle:
         """Send a message once, in `delay` seconds; where there is no room then, as soon as there is."""
+        if not delay >= 0:
+            raise ValueError(f"a delay is 0 seconds or more, not {delay!r}")
         return self._timer(ref, message, delay, None)
 
     def send_every(self, ref: LocalRef[M], interval: float, message: M) -> TimerHandle:
@@ -236,8 +238,14 @@ class ActorRuntime(ABC):
         """
         if self.find(ref.name) is not ref:
             raise ActorStopped(ref.name, "an actor that is over, or of another runtime, cannot join a group")
+        is_new = ref.name not in self._groups.members(group)
         self._groups.add(group, ref.name)
-        await self._publish()
+        try:
+            await self._publish()
+        except MutationFailed:
+            if is_new:
+                self._groups.remove(group, ref.name)
+            raise
 
     async def leave(self, group: str, ref: LocalRef[Any]) -> None:
         """Have an actor be in a group no longer: when it returns, no later broadcast reaches it.
