@@ -18,7 +18,7 @@ from benchmarks.run import Run
 
 SECTIONS: tuple[str, ...] = (
     *("throughput", "busy_loop", "recovery", "long_log", "crowd", "snapshots", "evolution"),
-    *("sealing", "scans", "verifying", "memory", "handles", "actors"),
+    *("sealing", "scans", "transfer", "verifying", "memory", "handles", "actors"),
 )
 if find_spec("perdure_rocksdb") is not None:
     SECTIONS = (*SECTIONS, "rocksdb")

@@ -32,6 +32,9 @@ TypeNames: TypeAlias = Annotated[
 ]
 DryRun: TypeAlias = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
 Yes: TypeAlias = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+SkipDamaged: TypeAlias = Annotated[
+    bool, typer.Option("--skip-damaged", help="Leave out what is damaged, and list it, rather than stop.")
+]
 SnapshotsUrl: TypeAlias = Annotated[
     str | None, typer.Option("--snapshots", metavar="URL", help="Where snapshots are, if not in the store.")
 ]

@@ -130,6 +130,16 @@ def decode(data: bytes) -> tuple[Record, Format]:
     raise RecordError(_why_unknown(data))
 
 
+def decode_intact(data: bytes) -> tuple[Record, Format]:
+    """Return what `decode` does of a record that `is_intact` has found to be so. Raises `RecordError`."""
+    if data[:2] != _HEADER:
+        return decode(data)
+    try:
+        return _decode_msgpack(data[6:]), "msgpack"
+    except msgspec.MsgspecError as error:
+        raise RecordError(f"the record is no perdure record: {error}") from error
+
+
 def timestamp_of(record: bytes) -> int:
     """Return when a record was made, in microseconds since 1970. Raises `RecordError`."""
     return decode(record)[0].timestamp

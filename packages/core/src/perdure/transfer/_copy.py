@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing, asynccontextmanager
 
 from perdure.abc import Backend
+from perdure.errors import StoreMissing
+from perdure.memory import MemoryBackend
 from perdure.transfer._comparison import Comparison
 from perdure.transfer._damage import Inspection
 from perdure.transfer._fork import name_of, note_source, refuse_fork
@@ -40,7 +42,7 @@ async def copy(
 
     It can be killed at any moment: the next call reads the source from its beginning again, and writes what the target
     has not. `progress` is told after each page. Memory does not grow with the source, but with the actors that are
-    written while it is copied. With `dry_run` nothing is written: it counts what would be.
+    written while it is copied. With `dry_run` nothing is written, and no target made: it counts what would be.
 
     Raises `TargetDiffers` before anything is written to a target that has, under a name of the source, other records,
     a longer log or a later owner; `CorruptionError` naming the first record that is damaged, or missing in the midst of
@@ -50,7 +52,7 @@ async def copy(
         raise ValueError(f"source and target are one store: {name_of(source) or 'give two'}")
     tell = progress or _silent
     result = Copied()
-    async with opened(source) as one, opened(target) as other:
+    async with opened(source, create=False) as one, _opened_target(target, dry_run=dry_run) as other:
         inspection = Inspection(result, skip=skip_damaged)
         await refuse_fork(one, other, name_of(source))
         if not dry_run:
@@ -65,6 +67,16 @@ async def copy(
             result.stage = "compare"
             await Comparison(one, other, inspection, result, lambda: tell(result)).run(walk.feeds)
     return result
+
+
+@asynccontextmanager
+async def _opened_target(target: str | Backend, *, dry_run: bool) -> AsyncGenerator[Backend, None]:
+    """Yield an open target; in a dry run one that is not there is taken for an empty one."""
+    try:
+        async with opened(target, create=not dry_run) as backend:
+            yield backend
+    except StoreMissing:
+        yield MemoryBackend()
 
 
 def _silent(_: object) -> None:

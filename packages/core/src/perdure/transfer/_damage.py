@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 import msgspec
 
 from perdure.abc import FeedRecord
@@ -13,6 +15,7 @@ from perdure.security import is_sealed
 from perdure.security._layout import LayoutError, header_of
 
 _MOST = 1000
+_VALUE_OF = attrgetter("value")
 
 
 class Damages(msgspec.Struct, kw_only=True):
@@ -32,7 +35,7 @@ class Inspection:
 
     def sound(self, collection: str, records: list[FeedRecord]) -> list[FeedRecord]:
         """Return the records that are not damaged. Raises `CorruptionError` for the first that is, unless it skips."""
-        if all(is_intact(record.value) for record in records):
+        if all(map(is_intact, map(_VALUE_OF, records))):
             return records
         return [record for record in records if self.is_sound(collection, *record)]
 

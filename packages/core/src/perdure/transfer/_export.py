@@ -51,7 +51,7 @@ async def export(
     """
     tell = progress or _silent
     result = Exported()
-    async with opened(store) as backend:
+    async with opened(store, create=False) as backend:
         keys = _Keys(backend, sealing)
         await keys.open()
         writing = Writing(file)
@@ -71,7 +71,7 @@ async def export(
             await writing.write(last_line(digest.end))
             await writing.finish()
         finally:
-            writing.give_up()
+            await writing.give_up()
     return result
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import gzip
 import os
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import IO, ClassVar, Protocol, TypeAlias
+from typing import IO, Any, ClassVar, Protocol, TypeAlias
 
 import zstandard
 
@@ -30,13 +30,14 @@ class _Source(Protocol):
 class Writing:
     """A file that is being written beside its place, and put there when it is whole.
 
-    What is given open is written as it is, and stays open.
+    What is given open is written as it is, and stays open. One write is under way while the next is made.
     """
 
     _GZIP_LEVEL: ClassVar[int] = 3
 
     def __init__(self, file: File) -> None:
         """Begin it. Raises `OSError` when it cannot be made."""
+        self._writing: asyncio.Future[Any] | None = None
         self._stack = ExitStack()
         self._place: Path | None = None
         if isinstance(file, (str, os.PathLike)):
@@ -59,12 +60,20 @@ class Writing:
         return self._raw
 
     async def write(self, data: bytes) -> None:
-        """Add to it. Raises `OSError`."""
-        await _in_thread(self._file.write, data)
+        """Add to it. Raises `OSError`, also of the write before."""
+        await self._written()
+        self._writing = asyncio.ensure_future(asyncio.to_thread(self._file.write, data))
 
     async def finish(self) -> None:
         """Have it durable, and in its place. Raises `OSError`."""
-        await _in_thread(self._finish)
+        await self._written()
+        self._writing = asyncio.ensure_future(asyncio.to_thread(self._finish))
+        await self._written()
+
+    async def _written(self) -> None:
+        if self._writing is not None:
+            await asyncio.shield(self._writing)
+            self._writing = None
 
     def _finish(self) -> None:
         if self._file is not self._raw:
@@ -75,8 +84,12 @@ class Writing:
             self._stack.close()
             put_in_place(self._part, self._place)
 
-    def give_up(self) -> None:
+    async def give_up(self) -> None:
         """Leave nothing of what is not whole. May be called when it is finished."""
+        if self._writing is not None:
+            await asyncio.wait([self._writing])  # a file has one user at a time
+            if not self._writing.cancelled():
+                self._writing.exception()
         if self._place is None:
             return
         with suppress(OSError, ValueError):
@@ -84,15 +97,6 @@ class Writing:
         with suppress(OSError):
             self._stack.close()
         self._part.unlink(missing_ok=True)
-
-
-async def _in_thread(work: Callable[..., object], *arguments: object) -> None:
-    """Do what blocks in a thread; whoever is cancelled waits for its end, for a file has one user at a time."""
-    working = asyncio.ensure_future(asyncio.to_thread(work, *arguments))
-    try:
-        await asyncio.shield(working)
-    finally:
-        await asyncio.wait([working])
 
 
 def part_of(place: Path) -> Path:

@@ -40,7 +40,7 @@ import msgspec
 from perdure.abc import FeedRecord, check_key, check_name, check_prefix
 from perdure.errors import InvalidIdentifier
 from perdure.journal import RecordError, tags_of
-from perdure.journal._record import Record, decode, encode_msgpack
+from perdure.journal._record import decode_intact, encode_msgpack
 from perdure.security import is_sealed
 from perdure.transfer._damage import problem_of
 from perdure.transfer._parts import Part, Records, Removal, Removals, Value, Values
@@ -169,23 +169,24 @@ def lines_of(part: Part, opened: Open) -> tuple[bytes, int]:
 
 
 def _entry(collection: str, record: FeedRecord, opened: Open) -> EntryLine:
+    """Return the line of a record of which the checksum was looked at."""
     name, number, data = record
     plain: bytes | None = data
-    sealed = is_sealed(data)
-    if sealed:
+    if sealed := is_sealed(data):
         plain = opened(collection, record)
     if plain is None:
         return EntryLine(collection, name, number, sealed, record=data)
     try:
-        read, form = decode(plain)
+        read, form = decode_intact(plain)
         payload = read.payload if form == "json" else _json_of(read.payload)
-    except (RecordError, msgspec.MsgspecError):  # of a form that others have put there
+        time = datetime.fromtimestamp(read.timestamp / 1_000_000, UTC)
+    except (RecordError, msgspec.MsgspecError, ValueError, OverflowError):  # of a form that others have put there
         return EntryLine(collection, name, number, sealed, record=data)
-    time = _EPOCH + timedelta(microseconds=read.timestamp)
-    tags, metadata = tags_of(read.metadata), _but_tags(read)
-    return EntryLine(
-        collection, name, number, sealed, time, read.manifest, read.version, tags, metadata, payload, record=data
-    )
+    tags: tuple[str, ...] = ()
+    metadata = read.metadata
+    if metadata is not None:
+        tags, metadata = tags_of(metadata), _but_tags(metadata)
+    return EntryLine(collection, name, number, sealed, time, read.manifest, read.version, tags, metadata, payload, data)
 
 
 def _json_of(payload: msgspec.Raw) -> msgspec.Raw | msgspec.UnsetType:
@@ -196,10 +197,8 @@ def _json_of(payload: msgspec.Raw) -> msgspec.Raw | msgspec.UnsetType:
         return msgspec.UNSET
 
 
-def _but_tags(record: Record) -> dict[str, Any] | None:
-    if record.metadata is None:
-        return None
-    return {key: value for key, value in record.metadata.items() if key != "tags"} or None
+def _but_tags(metadata: dict[str, Any]) -> dict[str, Any] | None:
+    return {key: value for key, value in metadata.items() if key != "tags"} or None
 
 
 def line_of(data: bytes) -> Line:

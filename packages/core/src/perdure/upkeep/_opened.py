@@ -11,12 +11,12 @@ from perdure.snapshots import Archive, SnapshotStore, open_archive, open_snapsho
 
 
 @asynccontextmanager
-async def opened(store: str | Backend) -> AsyncGenerator[Backend, None]:
+async def opened(store: str | Backend, *, create: bool = True) -> AsyncGenerator[Backend, None]:
     """Yield an open store; what is given by its URL is closed in the end. Raises what `open_backend` raises."""
     if isinstance(store, Backend):
         yield store
         return
-    backend = await open_backend(store)
+    backend = await open_backend(store, create=create)
     try:
         yield backend
     finally:
