@@ -26,7 +26,7 @@ from perdure.memory import MemoryBackend
 from perdure.security import Anchor, Seal
 from perdure.security._layout import plain_record
 from perdure.snapshots import ChunkArchive, CollectionSnapshots, open_archive, open_snapshots
-from perdure.upkeep import forget, reseal, take_anchor, verify
+from perdure.upkeep import Verification, forget, reseal, take_anchor, verify
 from perdure_testkit import FaultyBackend, VirtualClock
 
 from .diaries import ONE, TWO, Diary, Note, Pocketbook, Say, entries, write
@@ -42,6 +42,9 @@ class Person(Diary):
     def subject(cls, persistence_id: str) -> str | None:
         return persistence_id.partition("/")[2]
 
+
+PAGE = 2048
+"""Events that are read together."""
 
 ALL: tuple[type[Any], ...] = (Diary, Archived, Pocketbook, Person, Note)
 
@@ -111,6 +114,34 @@ class TestVerify:
 
         assert (result.ok, result.events, result.sealed) == (True, 5, 0)
 
+    @pytest.mark.parametrize("damaged", [b"", b"?", b"\1\0\0\0\0\0\xc0", b"\1\0If-=\xc0", b"{}"])
+    async def test_each_damaged_record_is_named_and_those_behind_it_are_read(
+        self, store: Backend, damaged: bytes
+    ) -> None:
+        """Also one whose checksum is right, and which is no record."""
+        await tell(store, None, *"123456", types=(Diary,))
+        await write(store, *(Put("events", "Diary/a", number, damaged) for number in (2, 5)))
+
+        result = await verify(store)
+
+        assert [problem.sequence_number for problem in result.problems] == [2, 5]
+        assert (result.events, result.states) == (6, 1)
+
+    async def test_others_have_their_turn_every_five_hundred_records(self, store: Backend) -> None:
+        """When progress is told, which it is in the end too."""
+        await write(store, *(Put("events", "Diary/a", number, b"?") for number in range(1, 2000)))
+        seen: list[int] = []
+        turned: list[int] = []
+
+        def look(at: Verification) -> None:
+            seen.append(at.events)
+            asyncio.get_running_loop().call_soon(turned.append, len(seen))
+
+        await verify(store, progress=look)
+
+        assert seen == [512, 1024, 1536, 1999]
+        assert turned == [1, 2, 3]
+
     async def test_a_damaged_plain_record_is_found(self, store: Backend) -> None:
         await tell(store, None, *"123", types=(Diary,))
         record = (await entries(store, "events", "Diary/a"))[2]
@@ -165,24 +196,24 @@ class TestVerify:
 
     async def test_what_is_compacted_between_two_pages_is_no_gap(self, store: FaultyBackend) -> None:
         """A writer may go on meanwhile: the event before the next page is not there any more either."""
-        await tell(store, old(chain=True), *map(str, range(600)), types=(Diary,))
-        release = hold_events(store, 513)
+        await tell(store, old(chain=True), *map(str, range(PAGE + 50)), types=(Diary,))
+        release = hold_events(store, PAGE + 1)
 
         verifying = soon(verify(store, old(chain=True)))
         await turns(50)
-        await write(store.inner, DeleteRange("events", "Diary/a", 1, 551))
+        await write(store.inner, DeleteRange("events", "Diary/a", 1, PAGE + 11))
         release.set()
 
         result = await verifying
-        assert (result.problems, result.events) == ([], 512 + 50)
+        assert (result.problems, result.events) == ([], PAGE + 40)
 
     async def test_an_event_that_is_missing_between_two_pages_is_found(self, store: Backend) -> None:
-        await tell(store, old(), *map(str, range(600)), types=(Diary,))
-        await write(store, Delete("events", "Diary/a", 513))
+        await tell(store, old(), *map(str, range(PAGE + 50)), types=(Diary,))
+        await write(store, Delete("events", "Diary/a", PAGE + 1))
 
         [problem] = (await verify(store, old())).problems
 
-        assert problem.sequence_number == 513
+        assert problem.sequence_number == PAGE + 1
 
     @pytest.mark.parametrize("archived", [0, 4])
     async def test_what_is_archived_meanwhile_is_looked_through_too(self, store: FaultyBackend, archived: int) -> None:

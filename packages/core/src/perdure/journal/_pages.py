@@ -13,9 +13,15 @@ _PAGE_BYTES = 4 * 1024 * 1024
 
 
 async def pages(
-    backend: Backend, collection: str, prefix: str, start: int, stop: int, first: Awaitable[Page] | None = None
+    backend: Backend,
+    collection: str,
+    prefix: str,
+    start: int,
+    stop: int,
+    first: Awaitable[Page] | None = None,
+    size: int = _PAGE,
 ) -> AsyncGenerator[list[Entry], None]:
-    """Yield the entries with `start <= key < stop`, in pages; the `first` may be on its way already.
+    """Yield the entries with `start <= key < stop`, in pages of a size; the `first` may be on its way already.
 
     From the second page on, two are being read while one is used. One would not do: a reading thread begins when it
     has the interpreter lock, which it does not get before the page in hand is done with. Keys are taken to be without
@@ -23,7 +29,7 @@ async def pages(
     """
 
     def read(start: int) -> Awaitable[Page]:
-        return backend.page(collection, prefix, min(start, stop), stop, limit=_PAGE, max_bytes=_PAGE_BYTES)
+        return backend.page(collection, prefix, min(start, stop), stop, limit=size, max_bytes=_PAGE_BYTES)
 
     entries, more = await (read(start) if first is None else first)
     ahead: deque[tuple[int, asyncio.Future[Page]]] = deque()
@@ -33,7 +39,7 @@ async def pages(
             if ahead and ahead[0][0] != start:  # the last page was cut at its bytes
                 _give_up(ahead)
             while len(ahead) < 2:
-                following = ahead[-1][0] + _PAGE if ahead else start
+                following = ahead[-1][0] + size if ahead else start
                 ahead.append((following, asyncio.ensure_future(read(following))))
             yield entries
             entries, more = await ahead.popleft()[1]

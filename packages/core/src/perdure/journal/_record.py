@@ -20,7 +20,7 @@ ordered by them. Either form is read whatever the system writes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from struct import Struct
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 from zlib import crc32
@@ -84,6 +84,7 @@ class _JsonRecordRead(msgspec.Struct, frozen=True, gc=False):
 _encode_msgpack = msgspec.msgpack.Encoder().encode
 _encode_json = msgspec.json.Encoder().encode
 _decode_msgpack = msgspec.msgpack.Decoder(Record).decode
+_decode_array = msgspec.msgpack.Decoder(list[Record]).decode
 _decode_json = msgspec.json.Decoder(_JsonRecordRead).decode
 
 Encode: TypeAlias = Callable[[str, int, int, object, dict[str, Any] | None], bytes]
@@ -138,6 +139,20 @@ def decode_intact(data: bytes) -> tuple[Record, Format]:
         return _decode_msgpack(data[6:]), "msgpack"
     except msgspec.MsgspecError as error:
         raise RecordError(f"the record is no perdure record: {error}") from error
+
+
+def decoded_plain(entries: Iterable[tuple[int, bytes]]) -> list[Record] | None:
+    """Return all of these records, read together, which takes less time; None if any is not a whole plain one."""
+    bodies = []
+    for _, data in entries:
+        start, checksum = _unpack_header(data) if len(data) > 6 else (0, 0)
+        if start != _PLAIN_START or crc32(body := data[6:]) != checksum:
+            return None
+        bodies.append(body)
+    try:
+        return _decode_array(b"\xdd%s%s" % (len(bodies).to_bytes(4, "big"), b"".join(bodies)))
+    except msgspec.MsgspecError:
+        return None
 
 
 def timestamp_of(record: bytes) -> int:

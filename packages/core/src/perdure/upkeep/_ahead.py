@@ -14,9 +14,11 @@ from typing import Any, NamedTuple
 from perdure.abc import MAX_KEY, Backend, Page
 
 _LOGS = 64
-_ENTRIES = 512
-_PAGE_BYTES = 256 * 1024
-_BYTES = 16 * 1024 * 1024
+SCAN = 2048
+"""Entries of a page, where all of a store is read."""
+
+_PAGE_BYTES = 512 * 1024
+_BYTES = 32 * 1024 * 1024
 """About as much may be under way."""
 
 
@@ -48,7 +50,7 @@ async def begun(
 
 
 def _begin(backend: Backend, collection: str, name: str, state: str | None) -> tuple[Begun, list[asyncio.Future[Any]]]:
-    page = asyncio.ensure_future(backend.page(collection, name, 1, MAX_KEY + 1, limit=_ENTRIES, max_bytes=_PAGE_BYTES))
+    page = asyncio.ensure_future(backend.page(collection, name, 1, MAX_KEY + 1, limit=SCAN, max_bytes=_PAGE_BYTES))
     if state is None:
         return Begun(name, page, None), [page]
     value = asyncio.ensure_future(backend.read_state(state, name))

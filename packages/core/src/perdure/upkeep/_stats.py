@@ -19,7 +19,7 @@ from perdure.persistence._entity import STATES
 from perdure.query._stored import instant
 from perdure.security import Keyring, Sealing, Vault, is_sealed, sealing_of
 from perdure.snapshots import ARCHIVE, SNAPSHOTS
-from perdure.upkeep._ahead import Begun, begun
+from perdure.upkeep._ahead import SCAN, Begun, begun
 from perdure.upkeep._names import stored_names
 from perdure.upkeep._opened import opened
 
@@ -156,7 +156,7 @@ class _Counter:
     async def _count(self, collection: str, log: Begun, amount: Amount) -> tuple[Entry | None, Entry | None]:
         """Add all records under a name to an amount; return the first and the last of them."""
         first = last = None
-        async with aclosing(pages(self._backend, collection, log.name, 1, MAX_KEY + 1, log.page)) as read:
+        async with aclosing(pages(self._backend, collection, log.name, 1, MAX_KEY + 1, log.page, SCAN)) as read:
             async for entries in read:
                 if entries:
                     first, last = first or entries[0], entries[-1]

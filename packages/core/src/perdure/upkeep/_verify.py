@@ -17,14 +17,14 @@ import msgspec
 from perdure.abc import MAX_KEY, Backend, Entry
 from perdure.errors import CorruptionError, DamagedSnapshot, RolledBack, SubjectForgotten, TailCut
 from perdure.journal import EVENTS, RecordError, epoch_of, pages
-from perdure.journal._record import Record, decode
+from perdure.journal._record import Record, decode, decoded_plain
 from perdure.persistence._changes import DURABLE
 from perdure.persistence._custody import own_sealing
 from perdure.persistence._entity import STATES
 from perdure.persistence._recovering import Recovering
 from perdure.security import Anchor, Keyring, Sealing, Vault, is_sealed, sealing_of
 from perdure.snapshots import SNAPSHOTS, Archive, CollectionArchive, SnapshotStore
-from perdure.upkeep._ahead import Begun, begun
+from perdure.upkeep._ahead import SCAN, Begun, begun
 from perdure.upkeep._followed import Followed
 from perdure.upkeep._names import stored_names
 from perdure.upkeep._opened import elsewhere, opened
@@ -158,7 +158,7 @@ class _Verifier:
         anchored = None if self.anchor is None else self.anchor.heads.get(first.name)
         log = Followed(first.name, anchored, self.report)
         is_first = True
-        async with aclosing(pages(self._backend, EVENTS, log.name, 1, MAX_KEY + 1, first.page)) as read:
+        async with aclosing(pages(self._backend, EVENTS, log.name, 1, MAX_KEY + 1, first.page, SCAN)) as read:
             async for entries in read:
                 if is_first or (entries and entries[0].key > log.last + 1):
                     await self._pass_over(log, entries[0].key if entries else MAX_KEY + 1, began=not is_first)
@@ -194,13 +194,15 @@ class _Verifier:
 
     async def _follow(self, log: Followed, entries: list[Entry]) -> None:
         """Look at a page of events."""
-        await self._look_up(entries)
-        log.follow(entries)
-        for number, record in self._opened(EVENTS, log.name, entries):
-            if record.metadata:
-                log.check_epoch(number, epoch_of(record.metadata))
-        self.result.events += len(entries)
-        await self._looked_at(len(entries))
+        for start in range(0, len(entries), _BREATH):
+            some = entries[start : start + _BREATH]
+            await self._look_up(some)
+            log.follow(some)
+            for (number, _), record in zip(some, self._opened(EVENTS, log.name, some), strict=True):
+                if record is not None and record.metadata:
+                    log.check_epoch(number, epoch_of(record.metadata))
+            self.result.events += len(some)
+            await self._looked_at(len(some))
 
     async def _looked_at(self, records: int) -> None:
         """Let others run after so many records, and tell of them."""
@@ -225,7 +227,7 @@ class _Verifier:
             self._open(STATES, first.name, 0, record)
 
     async def _states(self, collection: str, first: Begun) -> None:
-        async with aclosing(pages(self._backend, collection, first.name, 1, MAX_KEY + 1, first.page)) as read:
+        async with aclosing(pages(self._backend, collection, first.name, 1, MAX_KEY + 1, first.page, SCAN)) as read:
             async for entries in read:
                 await self._look_up(entries)
                 self._opened(collection, first.name, entries)
@@ -258,15 +260,11 @@ class _Verifier:
             self._open(SNAPSHOTS, name, *snapshot)
             at_most = snapshot.sequence_number - 1
 
-    def _opened(self, collection: str, name: str, entries: Sequence[Entry]) -> list[tuple[int, Record]]:
-        """Look at records; return those that can be read, by their numbers."""
-        if not self._seals:
-            try:
-                return [(number, decode(data)[0]) for number, data in entries]
-            except RecordError:
-                pass  # one by one, it has a name
-        opened = [(number, self._open(collection, name, number, data)) for number, data in entries]
-        return [(number, record) for number, record in opened if record is not None]
+    def _opened(self, collection: str, name: str, entries: Sequence[Entry]) -> Sequence[Record | None]:
+        """Look at records; return those that can be read, None for the others."""
+        if not self._seals and (records := decoded_plain(entries)) is not None:
+            return records
+        return [self._open(collection, name, number, data) for number, data in entries]
 
     def _open(self, collection: str, name: str, number: int, record: bytes) -> Record | None:
         """Look at one record; return it if it can be read."""
