@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from examples.tests.consoles import REDIS, fits, outputs, steps
+from examples.tests.consoles import REDIS, fits, outputs, shown, steps
 from examples.tests.test_docs import DOCS, modules
 
 from perdure_testkit.redis import RedisServer
@@ -44,9 +44,22 @@ class TestRunner:
     """Itself."""
 
     def test_runs_all_in_one_shell(self, tmp_path: Path) -> None:
-        commands = ["x=1", "echo $x; echo wrong >&2", "false", "echo $?", "test -t 1 && echo terminal"]
+        commands = ["x=1", "echo $x; echo wrong >&2", "false", "echo $?", "test -t 1 && test -t 2 && echo terminal"]
 
         assert outputs(commands, tmp_path) == ["", "1\nwrong", "", "1", "terminal"]
+
+    @pytest.mark.parametrize(
+        ("written", "seen"),
+        [
+            ("one\r\ntwo", "one\ntwo"),
+            ("\x1b[1mbold\x1b[0m", "bold"),
+            ("12 %\r13 %\x1b[K\r\n", "13 %\n"),
+            ("bar\r\n\x1b[1A\x1b[2Kdone", "done\n"),
+            ("\x1b[?25lbar\r\x1b[2Kabove\r\nbar\r\n\x1b[?25h\r\x1b[1A\x1b[2K", "above\n\n"),
+        ],
+    )
+    def test_knows_what_a_terminal_shows_in_the_end(self, written: str, seen: str) -> None:
+        assert shown(written) == seen
 
     def test_reads_commands_of_several_lines(self) -> None:
         page = "```console\n$ cat <<.\n> one\n> .\none\n\n$ true\n```\n```python\n$ no\n```\n"

@@ -604,7 +604,7 @@ class TestBench:
         backend = await open_backend("sqlite:///bench.db")
         work = asyncio.ensure_future(anext(measure(backend, seconds=60)))
         while not await backend.prefixes("perdure_measurement"):
-            await asyncio.sleep(0)
+            continue
 
         work.cancel()
         await asyncio.wait([work])
