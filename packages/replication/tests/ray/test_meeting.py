@@ -8,7 +8,7 @@ import pytest
 
 from perdure_replication import open_ports
 from perdure_replication.errors import InvalidRuntime, InvalidTransport
-from perdure_replication.ray import RayPorts, RayRuntime
+from perdure_replication.ray import RayPorts, RayRuntime, _meeting
 from perdure_replication.ray._meeting import Register
 from perdure_replication.runtime import ActorGroups, open_runtime
 from perdure_replication.testing import TestRuntime, TestState
@@ -74,6 +74,14 @@ class TestTheRegister:
         assert register.enter("one", ("b", 1, "")) == []
         assert register.claim("one", "a", 1) == 6
 
+    def test_remembers_as_many_names_as_it_may(self, register: Register, monkeypatch: pytest.MonkeyPatch) -> None:
+        """And forgets who came the longest ago."""
+        monkeypatch.setattr(_meeting, "MOST_NAMES", 2)
+        for name in ("a", "b", "a", "c"):
+            register.claim("one", name, 5)
+
+        assert [register.claim("one", name, 5) for name in ("a", "b")] == [7, 5]
+
 
 class TestAUrl:
     @pytest.mark.usefixtures("entry_points")
@@ -91,7 +99,9 @@ class TestAUrl:
             ("ray://?prot=1", {}, "there is no prot; there are beat, patience, port"),
             ("ray://", {"secret": b""}, "there is no secret; there are settings"),
             ("ray://?beat=soon", {}, "beat is a number, not 'soon'"),
-            ("ray://?beat=0", {}, "more than 0 seconds"),
+            ("ray://?beat=0", {}, "beat is more than 0 seconds"),
+            ("ray://?beat=30", {}, "at most 20"),
+            ("ray://?patience=0", {}, "patience is more than 0 seconds"),
             ("ray://?port=70000", {}, "0 to 65535"),
         ],
     )

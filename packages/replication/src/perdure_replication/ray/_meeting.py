@@ -25,6 +25,11 @@ Place: TypeAlias = tuple[str, int, str]
 NAME = "perdure-register"
 """By which Ray knows the register of a namespace."""
 
+MOST_NAMES = 10_000
+"""Nodes whose incarnations the register remembers; those of others grow as their clocks do."""
+LONGEST_BEAT = 20.0
+"""Seconds between two words of a node, at most: it may miss one, and is not forgotten."""
+
 _FAREWELL = 2.0  # seconds that leaving may take
 _FORGET = 60.0  # seconds after which a node that says nothing is passed on to nobody
 _PAUSE = 0.05  # seconds between two questions to a register that was lost
@@ -45,14 +50,15 @@ class Register:
 
     def claim(self, cluster: str, name: str, at_least: int) -> int:
         """Return an incarnation that is greater than all that were given to a name."""
-        self._incarnations[cluster, name] = max(at_least, self._incarnations.get((cluster, name), 0) + 1)
-        return self._incarnations[cluster, name]
+        incarnation = max(at_least, self._incarnations.get((cluster, name), 0) + 1)
+        self._remember((cluster, name), incarnation)
+        return incarnation
 
     def enter(self, cluster: str, place: Place) -> list[Place]:
         """Note that a node is there, unless a later life of it was, and return the others of late."""
         name, incarnation, address = place
         if incarnation >= self._incarnations.get((cluster, name), 0):
-            self._incarnations[cluster, name] = incarnation
+            self._remember((cluster, name), incarnation)
             self._present[cluster, name] = (incarnation, address, self._now())
         self._forget(self._now() - _FORGET)
         return [
@@ -65,6 +71,13 @@ class Register:
         """Forget the address of a node whose life is over."""
         if self._present.get((cluster, name), (0,))[0] == incarnation:
             del self._present[cluster, name]
+
+    def _remember(self, key: tuple[str, str], incarnation: int) -> None:
+        """Note the latest life of a node, and forget that which was noted the longest ago, when there are too many."""
+        self._incarnations.pop(key, None)
+        self._incarnations[key] = incarnation
+        if len(self._incarnations) > MOST_NAMES:
+            del self._incarnations[next(iter(self._incarnations))]
 
     def _forget(self, before: float) -> None:
         self._present = {key: each for key, each in self._present.items() if each[2] > before}

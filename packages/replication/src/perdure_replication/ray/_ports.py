@@ -20,7 +20,7 @@ from perdure_replication._ports import Ports
 from perdure_replication._transport import Receive, Transport
 from perdure_replication.errors import InvalidTransport, PeerUnreachable
 from perdure_replication.ray._library import library
-from perdure_replication.ray._meeting import Meeting
+from perdure_replication.ray._meeting import LONGEST_BEAT, Meeting
 from perdure_replication.tcp import TcpMembership, TcpMetrics, TcpSettings, TcpTransport
 from perdure_replication.tcp._address import Address
 
@@ -50,8 +50,12 @@ class RayPorts(Transport, Membership):
         Every `beat` seconds it is looked who has come. For `patience` seconds Ray may take to answer.
         Raises `InvalidTransport`.
         """
-        if not 0 <= port < 65_536 or beat <= 0 or patience <= 0:
-            raise InvalidTransport("ray://", "port is 0 to 65535, beat and patience are more than 0 seconds")
+        if not 0 <= port < 65_536:
+            raise InvalidTransport("ray://", f"port is 0 to 65535, not {port}")
+        if not 0 < beat <= LONGEST_BEAT:
+            raise InvalidTransport("ray://", f"beat is more than 0 seconds and at most {LONGEST_BEAT:g}, not {beat:g}")
+        if not patience > 0:
+            raise InvalidTransport("ray://", f"patience is more than 0 seconds, not {patience:g}")
         self.max_frame_bytes = MAX_FRAME_BYTES
         self.cluster = cluster
         self._port = port
