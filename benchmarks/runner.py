@@ -20,6 +20,8 @@ SECTIONS: tuple[str, ...] = (
     *("throughput", "busy_loop", "recovery", "long_log", "crowd", "snapshots", "evolution"),
     *("sealing", "scans", "transfer", "verifying", "memory", "handles", "actors"),
 )
+if find_spec("opentelemetry") is not None and find_spec("opentelemetry.sdk") is not None:
+    SECTIONS = (*SECTIONS, "telemetry")
 if find_spec("perdure_rocksdb") is not None:
     SECTIONS = (*SECTIONS, "rocksdb")
 if find_spec("perdure_redis") is not None:

@@ -36,7 +36,7 @@ class Diary(Observer):
     def closed(self, system: Any) -> None:
         self.lines.append("closed")
 
-    def asking(self, actor: Observed, message: str) -> Ended:
+    def asking(self, actor: Observed, message: str, context: contextvars.Context) -> Ended:
         return self._begun(f"asking {actor.shown} {message}")
 
     def handling(self, actor: Observed, message: str, asked: bool) -> Ended:
@@ -121,13 +121,13 @@ async def test_an_observer_hears_what_happens_to_actors() -> None:
     ]
 
 
-async def test_what_is_set_while_an_ask_begins_is_seen_by_its_handler_alone() -> None:
+async def test_what_is_set_in_the_context_of_an_ask_is_seen_by_its_handler_alone() -> None:
     """So a trace follows a message, and does not stay with whoever asked."""
     place: contextvars.ContextVar[str] = contextvars.ContextVar("place", default="nowhere")
 
     class Setting(Observer):
-        def asking(self, actor: Observed, message: str) -> None:
-            place.set("in the handler")
+        def asking(self, actor: Observed, message: str, context: contextvars.Context) -> None:
+            context.run(place.set, "in the handler")
 
     async def look(context: object) -> str:
         return place.get()
@@ -179,7 +179,7 @@ class TestABrokenObserver:
 
     async def test_does_not_keep_the_others_from_hearing(self) -> None:
         class Broken(Observer):
-            def asking(self, actor: Observed, message: str) -> None:
+            def asking(self, actor: Observed, message: str, context: contextvars.Context) -> None:
                 raise RuntimeError("broken")
 
         diary = Diary()

@@ -49,7 +49,7 @@ from perdure.actors._supervision import (
 from perdure.actors._timers import ActorTimer, ReceiveTimeout
 from perdure.actors._views import Known, Life
 from perdure.errors import ActorStopped, AskedItself, Rejected, StartTimeout, Superseded, Unhandled
-from perdure.telemetry._observation import Hook, until
+from perdure.telemetry._observation import until
 
 if TYPE_CHECKING:
     from perdure.actors._props import Props
@@ -409,7 +409,9 @@ class Cell:
         try:
             handled: Awaitable[Any] = self._actor._receive(envelope.message, self._context)  # type: ignore[union-attr]
             if (handling := self.system.observed.handling) is not None:
-                handled = self._observed(handled, handling, envelope)
+                ended = handling(self, type(envelope.message).__name__, envelope.reply is not None)
+                if ended is not None:
+                    handled = until(handled, ended)
             reply = await handled
             if type(reply) is CoroutineType:
                 raise _not_awaited(self.path, reply)
@@ -424,11 +426,6 @@ class Cell:
             asker.set_exception(Unhandled(self.path, kind.__name__, _type_name(kind._reply_type)))
         else:
             asker.set_result(reply)
-
-    def _observed(self, handled: Awaitable[Any], handling: Hook, envelope: Envelope) -> Awaitable[Any]:
-        """Tell observers of a message, and of its end if one wants to know."""
-        ended = handling(self, type(envelope.message).__name__, envelope.reply is not None)
-        return handled if ended is None else until(handled, ended)
 
     def _sift(self) -> None:
         """Of what is queued at a stop, keep what is critical, and answer the rest."""

@@ -73,7 +73,7 @@ class ActorRef:
         waits = system.deadlines.add(reply, seconds)
         context = copy_context()
         asking = system.observed.asking
-        ended = None if asking is None else context.run(asking, cell, type(message).__name__)
+        ended = None if asking is None else asking(cell, type(message).__name__, context)
         admitted = cell.post(Envelope(message, reply, sender, context, blocks))
         try:
             return await reply

@@ -24,7 +24,9 @@ class Observation:
     """The hooks of some observers as one. They are those of `Observer`."""
 
     __slots__ = (
+        "_awaited",
         "_complained",
+        "_writing",
         "asking",
         "closed",
         "committing",
@@ -36,7 +38,9 @@ class Observation:
     )
 
     def __init__(self, observers: Sequence[Observer] = ()) -> None:
+        self._awaited = 0  # ends of handlings
         self._complained: set[str] = set()
+        self._writing = self._hook("writing", observers)
         self.asking = self._hook("asking", observers)
         self.closed = self._hook("closed", observers)
         self.committing = self._hook("committing", observers)
@@ -44,11 +48,12 @@ class Observation:
         self.happened = self._hook("happened", observers)
         self.opened = self._hook("opened", observers)
         self.recovering = self._hook("recovering", observers)
-        self.writing = self._hook("writing", observers)
+        self.writing: Hook | None = None
+        """None too while no observer waits for the end of a handling, which is most of the time."""
 
     def __bool__(self) -> bool:
         """Tell whether anything is observed."""
-        return any(getattr(self, name) is not None for name in self.__slots__[1:])
+        return any(getattr(self, name) is not None for name in self.__slots__ if not name.startswith("_"))
 
     def _hook(self, name: str, observers: Sequence[Observer]) -> Hook | None:
         hooks = [
@@ -62,16 +67,31 @@ class Observation:
         """Return the hook of an observer, which raises nothing, and whose ends do not either."""
         hook: Hook = getattr(observer, name)
         what = f"{type(observer).__name__}.{name}"
+        guard_end = self._awaited_end if name == "handling" else self._guarded_end
 
-        def guarded(*arguments: Any) -> Hook | None:
+        # One for each number of arguments: a call with `*arguments` takes as long as a quick hook.
+        def one(first: Any) -> Hook | None:
             try:
-                ended = hook(*arguments)
+                ended = hook(first)
             except Exception as error:
-                self._complain(what, error)
-                return None
-            return None if ended is None else self._guarded_end(what, ended)
+                return self._complain(what, error)
+            return None if ended is None else guard_end(what, ended)
 
-        return guarded
+        def two(first: Any, second: Any) -> Hook | None:
+            try:
+                ended = hook(first, second)
+            except Exception as error:
+                return self._complain(what, error)
+            return None if ended is None else guard_end(what, ended)
+
+        def three(first: Any, second: Any, third: Any) -> Hook | None:
+            try:
+                ended = hook(first, second, third)
+            except Exception as error:
+                return self._complain(what, error)
+            return None if ended is None else guard_end(what, ended)
+
+        return (one, two, three)[getattr(Observer, name).__code__.co_argcount - 2]
 
     def _guarded_end(self, what: str, ended: Hook) -> Hook:
         def guarded(outcome: Any) -> None:
@@ -82,7 +102,22 @@ class Observation:
 
         return guarded
 
-    def _complain(self, what: str, error: Exception) -> None:
+    def _awaited_end(self, what: str, ended: Hook) -> Hook:
+        """Have writes told of until this end."""
+        self._awaited += 1
+        self.writing = self._writing
+        guarded = self._guarded_end(what, ended)
+
+        def counted(outcome: Any) -> None:
+            self._awaited -= 1
+            if not self._awaited:
+                self.writing = None
+            guarded(outcome)
+
+        return counted
+
+    def _complain(self, what: str, error: Exception) -> Hook | None:
+        """Log an error, if it is the first of its hook. Return None, as a hook does whose end is not wanted."""
         if what not in self._complained:
             self._complained.add(what)
             _log.error(
@@ -91,6 +126,7 @@ class Observation:
                 exc_info=error,
                 extra=fields(hook=what, error=error),
             )
+        return None
 
 
 NOTHING = Observation()

@@ -7,6 +7,7 @@ that it gets, save what `happened` carries and what errors say, shows nothing th
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextvars import Context
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
@@ -46,11 +47,11 @@ class Observer:
     def closed(self, system: Any) -> None:
         """Note that it is closed."""
 
-    def asking(self, actor: Observed, message: str) -> Ended | None:
+    def asking(self, actor: Observed, message: str, context: Context) -> Ended | None:
         """Note that an actor is asked, by a message of this type; the end is that of the wait for the reply.
 
-        Called in the context (`contextvars`) in which the message will be handled, and not in the asker's own: what is
-        set there, the handler sees, and what it sends in turn.
+        Called in the asker's context. The message has a copy of it, `context`: what is set in that, by
+        `context.run(…)`, the handler sees, and whoever it asks in turn, and the asker does not.
         """
 
     def handling(self, actor: Observed, message: str, asked: bool) -> Ended | None:
@@ -60,10 +61,13 @@ class Observer:
         """Note that an actor's state is about to be read, or waits for its turn to be."""
 
     def writing(self, group: WriteGroup) -> None:
-        """Note that a group waits to be committed; in the context of whoever writes it."""
+        """Note that a group waits to be committed; in the context of whoever writes it.
+
+        Called only while an observer waits for the end of some `handling`.
+        """
 
     def committing(self, groups: Sequence[WriteGroup], size: int) -> Committed | None:
-        """Note that a commit of `size` bytes begins, with groups that were told of by `writing`."""
+        """Note that a commit of `size` bytes begins, with groups of which `writing` may have told."""
 
     def happened(self, event: SystemEvent) -> None:
         """Take what `ActorSystem.events` gives as well, at once. It holds refs, and messages that were not handled."""

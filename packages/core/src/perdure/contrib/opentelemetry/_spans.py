@@ -1,14 +1,15 @@
 """The spans of a trace: ask, handle, recover, persist, commit.
 
-A span is begun only where one around it is recorded, or chance and the tracer's sampler say so. `_followed` says so
-to whoever comes next on the way of a message, faster than a look at the current span does.
+A span is begun only where one around it is recorded, or a trace may begin and the tracer's sampler agrees. `followed`
+says so to whoever comes next on the way of a message, faster than a look at the current span does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from contextvars import ContextVar
-from random import random
+from math import inf
+from time import monotonic
 from typing import TypeAlias
 
 from opentelemetry import context as contexts
@@ -24,7 +25,7 @@ _Attributes: TypeAlias = dict[str, str | int]
 _LINKS = 128  # of one span: the SDK keeps no more by default
 
 
-class _Way:
+class Way:
     """A recorded span on the way of a message, and what was written within it and is not committed."""
 
     __slots__ = ("span", "writes")
@@ -34,7 +35,7 @@ class _Way:
         self.writes: set[int] = set()
 
 
-_followed: ContextVar[_Way | None] = ContextVar("perdure_followed", default=None)
+followed: ContextVar[Way | None] = ContextVar("perdure_followed", default=None)
 
 
 class Spans:
@@ -43,19 +44,23 @@ class Spans:
     def __init__(self, tracer: Tracer, roots: float) -> None:
         self._tracer = tracer
         self._roots = roots
+        self._left = self._most = max(1.0, roots)
+        self._since = monotonic()
+        self.next_root = 0.0 if roots else inf
+        """Until when no trace may begin, of the monotonic clock."""
         self._writes: dict[int, tuple[WriteGroup, Span]] = {}  # by the id of the group, which is kept here so long
 
     def ask(self, actor: Observed, message: str) -> Ended | None:
         if not self._is_wanted():
-            if _followed.get() is not None:
-                _followed.set(None)
+            if followed.get() is not None:
+                followed.set(None)
             return None
         return self._begun(self._span("ask", actor, message))
 
     def handle(self, actor: Observed, message: str, asked: bool) -> Ended | None:
         """Begin the child of an ask, or, for who was told, a root that is linked with the teller's."""
         if asked:
-            return None if _followed.get() is None else self._begun(self._span("handle", actor, message))
+            return None if followed.get() is None else self._begun(self._span("handle", actor, message))
         if not self._is_wanted():
             return None
         teller = trace.get_current_span().get_span_context()
@@ -63,7 +68,7 @@ class Spans:
         return self._begun(self._span("handle", actor, message, contexts.Context(), links))
 
     def recover(self, actor: Observed) -> Ended | None:
-        if _followed.get() is None:
+        if followed.get() is None:
             return None
         span = self._tracer.start_span(
             f"recover {actor.type_name}",
@@ -71,9 +76,8 @@ class Spans:
         )
         return lambda error: _end(span, error)
 
-    def write(self, group: WriteGroup) -> None:
-        way = _followed.get()
-        if way is None or not way.span.is_recording() or not group.writes:
+    def write(self, group: WriteGroup, way: Way) -> None:
+        if not way.span.is_recording() or not group.writes:
             return
         span = self._tracer.start_span("persist", attributes={"perdure.write.count": len(group.writes)})
         self._writes[id(group)] = (group, span)
@@ -108,11 +112,19 @@ class Spans:
 
     def _is_wanted(self) -> bool:
         """Tell whether what begins here is to have a span."""
-        around = trace.get_current_span()
-        if around is trace.INVALID_SPAN:
-            return random() < self._roots
-        context = around.get_span_context()
-        return context.trace_flags.sampled if context.is_valid else random() < self._roots
+        around = trace.get_current_span().get_span_context()
+        return around.trace_flags.sampled if around.is_valid else self._take_root()
+
+    def _take_root(self) -> bool:
+        """Tell whether a trace may begin now: some a second may, as many at once, and then one by one."""
+        now = monotonic()
+        if now < self.next_root or not self._roots:
+            return False
+        if self._roots < inf:
+            self._left = min(self._most, self._left + (now - self._since) * self._roots) - 1
+            self._since = now
+            self.next_root = now if self._left >= 1 else now + (1 - self._left) / self._roots
+        return True
 
     def _span(
         self,
@@ -135,10 +147,10 @@ class Spans:
         """Have what follows in this context be inside the span; return what ends it, if it is recorded."""
         contexts.attach(trace.set_span_in_context(span))
         if not span.is_recording():
-            _followed.set(None)
+            followed.set(None)
             return None
-        way = _Way(span)
-        _followed.set(way)
+        way = Way(span)
+        followed.set(way)
 
         def ended(error: BaseException | None) -> None:
             for group in way.writes:  # what nobody waits for, or never had its turn
