@@ -11,7 +11,7 @@ import pytest
 
 from perdure import open_backend
 from perdure.errors import OutcomeUnknown
-from perdure_replication import BackendPersistence, KeyedState, StatePersistence, StoredKey, StoredKeyed
+from perdure_replication import BackendPersistence, Generation, KeyedState, StatePersistence, StoredKey, StoredKeyed
 from perdure_replication.errors import (
     Fenced,
     InvalidNode,
@@ -324,15 +324,17 @@ async def test_a_change_that_fails_changes_nothing() -> None:
         carts = await stored(runtime, InMemoryPersistence("a"), Carts)
         await carts.put("x", ["milk"])
 
-        def spoil(cart: list[str]) -> list[str]:
+        def spoil(cart: list[str] | None) -> list[str]:
+            assert cart is not None
             cart.append("poison")
             raise RuntimeError("no")
 
         spoiled, made = await asyncio.gather(
-            carts.mutate("x", spoil), carts.mutate("x", lambda cart: [*cart, "eggs"]), return_exceptions=True
+            carts.mutate("x", spoil), carts.mutate("x", lambda cart: [*(cart or ()), "eggs"]), return_exceptions=True
         )
 
         assert isinstance(spoiled, RuntimeError)
+        assert isinstance(made, Generation)
         assert made.age == 2
         assert dict(carts.own) == {"x": ["milk", "eggs"]}
         with pytest.raises(MutationRefused, match="is None"):

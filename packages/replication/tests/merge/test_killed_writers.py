@@ -20,7 +20,7 @@ from .writer import Said, Tally, add, opened
 
 WRITER = Path(__file__).with_name("writer.py")
 SECRET = bytes(range(32))
-PATIENCE = 30.0
+PATIENCE = 60.0
 OPTIONS = "?beat_interval=0.1&unreachable_after=1&timeout=5"
 LATER = 1_000_000
 """The first number of a second life."""
