@@ -6,6 +6,8 @@ import asyncio
 import importlib
 import json
 import os
+import pkgutil
+import re
 import signal
 import subprocess
 import sys
@@ -16,7 +18,7 @@ from typing import Any, TypeAlias
 import pytest
 
 from perdure import ActorSystem, Event, Message, PersistentActor
-from perdure.cli import main
+from perdure.cli import commands, main
 
 pytest.importorskip("typer")
 
@@ -89,6 +91,18 @@ def perdure_commands(app):
         "Greet somebody."
         print("hello", name)
 """
+
+
+@pytest.mark.parametrize("name", [module.name for module in pkgutil.iter_modules(commands.__path__)])
+def test_a_module_is_a_command_that_says_what_it_does(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """In its first line, which is its line in the list of commands; and what each of its options is for."""
+    command = name.rstrip("_")
+
+    assert main([command, "--help"]) == 0
+    output, error = capsys.readouterr()
+    usage, _, first, *_ = output.splitlines()
+    assert (usage.split()[:3], first.startswith("  "), error) == (["Usage:", "perdure", command], True, "")
+    assert re.findall(r"^  (?:-\w, )?--\S+(?: \S+)?$(?!\n {20})", output, re.MULTILINE) == []
 
 
 class TestWrongUse:
