@@ -16,6 +16,7 @@ from perdure.errors import CorruptionError, StoreError, Superseded, TargetDiffer
 from perdure.memory import MemoryBackend
 from perdure.transfer import Copied, copy
 from perdure.transfer._feed import Feed
+from perdure.transfer._heads import Heads
 from perdure.upkeep import verify
 from perdure_testkit import FaultyBackend
 
@@ -74,6 +75,21 @@ class TestWhatIsCopied:
         assert await contents(target) == await contents(store)
         assert (result.events, result.damaged_count) == (len(await feed(store, "events")), 0)
         assert result.stage == "compare"
+
+    @pytest.mark.usefixtures("small_pages")
+    async def test_more_actors_are_copied_than_are_remembered(
+        self, store: FaultyBackend, target: FaultyBackend, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What is not remembered of the target is guessed, and looked up where that was wrong."""
+        monkeypatch.setattr(Heads, "_MOST", 2)
+        await tell(store, ELEVEN)
+        await write(store, DeleteRange("events", "Pocketbook/a", 5, 8))
+
+        result = await copy(store, target, skip_damaged=True)
+
+        assert sorted(await feed(target, "events")) == sorted(await feed(store, "events"))
+        assert result.events == len(await feed(store, "events"))
+        assert (await copy(store, target, skip_damaged=True)).events == 0
 
     async def test_actors_go_on_from_the_copy(self, store: FaultyBackend, target: FaultyBackend) -> None:
         await tell(store, ELEVEN, owner="one")

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from operator import attrgetter
 from typing import ClassVar
 
 from perdure.abc import Backend, FeedPage, FeedRecord
+
+_VALUE_OF = attrgetter("value")
 
 
 class Feed:
@@ -47,5 +50,5 @@ class Feed:
 
     def _fitting(self, records: list[FeedRecord]) -> int:
         """Return how many records like these a page may have."""
-        average = sum(len(record.value) for record in records) // len(records) + 1
+        average = sum(map(len, map(_VALUE_OF, records))) // len(records) + 1
         return max(1, min(self._BYTES // average, self._MOST))

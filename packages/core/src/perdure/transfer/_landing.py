@@ -6,7 +6,6 @@ has written. What the target has already is passed over by its number: so whoeve
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from itertools import groupby
 from operator import attrgetter
@@ -14,6 +13,7 @@ from typing import ClassVar
 
 from perdure.abc import (
     Backend,
+    Conflict,
     DeleteRange,
     Entry,
     FeedRecord,
@@ -29,9 +29,12 @@ from perdure.journal import EVENTS
 from perdure.persistence._claims import OWNERS
 from perdure.snapshots import SNAPSHOTS
 from perdure.transfer._damage import Damages
+from perdure.transfer._heads import Heads
 from perdure.transfer._parts import Part, Records, Removal, Removals, Value, Values
 from perdure.transfer._together import together
 from perdure.transfer._walk import LATEST
+
+_NAME_OF = attrgetter("prefix")
 
 
 class Landed(Damages, kw_only=True):
@@ -55,7 +58,6 @@ class Landed(Damages, kw_only=True):
 class Landing:
     """The writing side of a transfer."""
 
-    _HEADS: ClassVar[int] = 65_536
     _PUTS: ClassVar[int] = 256
     _GROUPS: ClassVar[int] = 256
 
@@ -65,8 +67,7 @@ class Landing:
         self._result = result
         self._compares = compares
         self._dry_run = dry_run
-        self._began_empty: dict[str, bool] = {}
-        self._heads: OrderedDict[tuple[str, str], int] = OrderedDict()
+        self._heads: dict[str, Heads] = {}
 
     async def take(self, part: Part) -> None:
         """Store a part durably. Raises `TargetDiffers` when that would change what is there; `StoreError`."""
@@ -80,36 +81,40 @@ class Landing:
             case Values(values):
                 await self._put_values(values)
             case Removals(removals):
-                await self._commit([_removal(removal) for removal in removals])
+                await self._commit_all([_removal(removal) for removal in removals])
 
-    async def _append(self, records: list[FeedRecord]) -> None:
-        """Add events to their logs."""
-        heads = await self._heads_of(EVENTS, records)
-        groups: list[WriteGroup] = []
-        there: list[FeedRecord] = []
-        for name, run in groupby(records, attrgetter("prefix")):
-            head = heads[name]
-            events = list(run)
-            new = events if events[0].key > head else [event for event in events if event.key > head]
-            if len(new) < len(events):
-                there += events[: len(events) - len(new)]
-            if new:
-                puts = tuple(Put(EVENTS, name, event.key, event.value) for event in new)
-                groups.append(WriteGroup(puts, (LastKey(EVENTS, name, head),)))
-                heads[name] = new[-1].key
-        self._result.present += len(there)
-        if self._compares and there:
-            await self._compare(EVENTS, there)
-        await self._commit(groups)
-        self._result.events += len(records) - len(there)
-        self._note(EVENTS, heads)
+    async def _append(self, records: list[FeedRecord], *, again: bool = False) -> None:
+        """Add events to their logs, in groups of one log each."""
+        heads = await self._heads_of(EVENTS)
+        if not again:
+            await heads.meet(map(_NAME_OF, records))
+        run = _Run(heads)
+        for name, key, value in records:
+            run.add(name, key, value)
+        run.end()
+        self._result.present += len(run.there)
+        if self._compares and run.there:
+            await self._compare(EVENTS, run.there)
+        refused = await self._commit(run.groups, run.size)
+        self._result.events += run.puts
+        if refused:
+            if again or not heads.guesses:
+                raise _written_by_others(refused[0])
+            missed = run.records_of({conflict.expectation.prefix for conflict in refused})
+            self._result.events -= len(missed)
+            self._result.bytes -= sum(len(record.value) for record in missed)
+            await heads.look_up({record.prefix for record in missed})
+            await self._append(missed, again=True)
 
     async def _replace_latest(self, collection: str, records: list[FeedRecord]) -> None:
         """Put revisions in the place of older ones."""
-        heads = await self._heads_of(collection, records)
+        heads = await self._heads_of(collection)
+        await heads.meet(map(_NAME_OF, records))
+        if heads.guesses:
+            await heads.look_up({record.prefix for record in records})
         groups: list[WriteGroup] = []
         for name, key, value in records:
-            head = heads[name]
+            head = heads.before(name, key)
             if key <= head:
                 self._result.present += 1
                 if key == head and self._compares:
@@ -117,17 +122,17 @@ class Landing:
                 continue
             writes = (DeleteRange(collection, name, 1, key), Put(collection, name, key, value))
             groups.append(WriteGroup(writes[not head :], (LastKey(collection, name, head),)))
-            heads[name] = key
-        await self._commit(groups)
+            heads.known[name] = key
+        await self._commit_all(groups)
         self._result.states += len(groups)
-        self._note(collection, heads)
 
     async def _keep(self, collection: str, records: list[FeedRecord]) -> None:
         """Store what is not there under its number."""
+        is_new = (await self._heads_of(collection)).began_empty
         groups: list[WriteGroup] = []
-        for name, run in groupby(records, attrgetter("prefix")):
+        for name, run in groupby(records, _NAME_OF):
             entries = list(run)
-            there = {} if await self._is_new(collection) else dict(await self._there(collection, name, entries))
+            there = {} if is_new else dict(await self._there(collection, name, entries))
             new = [entry for entry in entries if there.get(entry.key) != entry.value]
             self._result.present += len(entries) - len(new)
             for _, key, _ in new:
@@ -136,7 +141,7 @@ class Landing:
             if new:
                 groups.append(WriteGroup(tuple(Put(collection, name, key, value) for _, key, value in new)))
             self._result.states += len(new)
-        await self._commit(groups)
+        await self._commit_all(groups)
 
     async def _put_values(self, values: list[Value]) -> None:
         found = await together(self._target.read_state(value.state, value.prefix) for value in values)
@@ -151,37 +156,19 @@ class Landing:
                 groups.append(WriteGroup(puts, (StateVersion(value.state, value.prefix, version),)))
                 version, missing = version + some, missing - some
                 if len(groups) >= self._GROUPS:
-                    await self._commit(groups)
+                    await self._commit_all(groups)
                     groups = []
-        await self._commit(groups)
+        await self._commit_all(groups)
 
-    async def _heads_of(self, collection: str, records: list[FeedRecord]) -> dict[str, int]:
-        """Return where the logs of these records end in the target."""
-        names = list(dict.fromkeys(record.prefix for record in records))
-        unknown = [name for name in names if (collection, name) not in self._heads]
-        if unknown and not await self._is_new(collection):
-            lasts = await together(self._target.last(collection, name) for name in unknown)
-            self._note(collection, dict(zip(unknown, lasts, strict=True)))
-        return {name: self._heads.get((collection, name), 0) for name in names}
-
-    async def _is_new(self, collection: str) -> bool:
-        """Tell whether all that the target has of a collection is known, for it had nothing when this began."""
-        if collection not in self._began_empty:
-            self._began_empty[collection] = not await self._target.prefixes(collection, limit=1)
-        return self._began_empty[collection]
-
-    def _note(self, collection: str, heads: dict[str, int]) -> None:
-        """Remember where logs end, of those that were met last."""
-        for name, head in heads.items():
-            self._heads[collection, name] = head
-            self._heads.move_to_end((collection, name))
-        while len(self._heads) > self._HEADS:
-            self._heads.popitem(last=False)
-            self._began_empty = dict.fromkeys(self._began_empty, False)
+    async def _heads_of(self, collection: str) -> Heads:
+        if collection not in self._heads:
+            began_empty = not await self._target.prefixes(collection, limit=1)
+            self._heads[collection] = Heads(self._target, collection, began_empty=began_empty)
+        return self._heads[collection]
 
     async def _compare(self, collection: str, records: list[FeedRecord]) -> None:
         """Raise `TargetDiffers` unless the target holds these records. What it has compacted cannot be told."""
-        runs = [(name, list(run)) for name, run in groupby(sorted(records), attrgetter("prefix"))]
+        runs = [(name, list(run)) for name, run in groupby(sorted(records), _NAME_OF)]
         found = await together(self._there(collection, name, run) for name, run in runs)
         for (name, run), entries in zip(runs, found, strict=True):
             there = dict(entries)
@@ -201,16 +188,65 @@ class Landing:
             start = found[-1].key + 1 if found else stop
         return found
 
-    async def _commit(self, groups: list[WriteGroup]) -> None:
-        if not groups:
-            return
-        if not self._dry_run:
-            for conflict in await self._target.commit(groups):
-                if conflict is not None:
-                    place = conflict.expectation
-                    what = place.collection if isinstance(place, LastKey) else place.state
-                    raise TargetDiffers(what, place.prefix, conflict.actual, "somebody writes to it")
-        self._result.bytes += sum(_size(write) for group in groups for write in group.writes)
+    async def _commit_all(self, groups: list[WriteGroup]) -> None:
+        """Commit groups of which none is to be refused."""
+        size = sum(_size(write) for group in groups for write in group.writes)
+        for conflict in await self._commit(groups, size):
+            raise _written_by_others(conflict)
+
+    async def _commit(self, groups: list[WriteGroup], size: int) -> list[Conflict]:
+        """Commit groups with so many bytes, and return the conflicts of those that were refused."""
+        self._result.bytes += size
+        if self._dry_run or not groups:
+            return []
+        return [conflict for conflict in await self._target.commit(groups) if conflict is not None]
+
+
+class _Run:
+    """Events on their way into groups: those that follow each other in one log are together."""
+
+    def __init__(self, heads: Heads) -> None:
+        self.groups: list[WriteGroup] = []
+        self.there: list[FeedRecord] = []
+        """Those that the target has."""
+        self.puts = 0
+        self.size = 0
+        self._heads = heads
+        self._name = ""
+        self._start = self._head = 0
+        self._writes: list[Put] = []
+
+    def add(self, name: str, key: int, value: bytes) -> None:
+        if name != self._name:
+            self.end()
+            self._name = name
+            self._start = self._head = self._heads.before(name, key)
+        if key > self._head:
+            self._head = key
+            self.size += len(value)
+            self._writes.append(Put(EVENTS, name, key, value))
+        else:
+            self.there.append(FeedRecord(name, key, value))
+
+    def end(self) -> None:
+        """Have what was added last in a group, too."""
+        if self._writes:
+            name = self._name
+            self.puts += len(self._writes)
+            self.groups.append(WriteGroup(tuple(self._writes), (LastKey(EVENTS, name, self._start),)))
+            self._heads.known[name] = self._head
+            self._writes = []
+
+    def records_of(self, names: set[str]) -> list[FeedRecord]:
+        """Return what is in groups of these logs."""
+        writes = [write for group in self.groups for write in group.writes if write.prefix in names]
+        return [FeedRecord(put.prefix, put.key, put.value) for put in writes if isinstance(put, Put)]
+
+
+def _written_by_others(conflict: Conflict) -> TargetDiffers:
+    place = conflict.expectation
+    what = place.collection if isinstance(place, LastKey) else place.state
+    return TargetDiffers(what, place.prefix, conflict.actual, "somebody writes to it")
 
 
 def _puts(value: Value, version: int, stored: bytes | None) -> int:
