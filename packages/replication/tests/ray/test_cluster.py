@@ -283,7 +283,7 @@ class TestThePage:
 
         await names["main"]()
 
-        assert capsys.readouterr().out.splitlines() == re.findall(r"# -> (.*)", program)
+        assert capsys.readouterr().out.splitlines() == re.findall(r"# prints (.*)", program)
 
     @pytest.mark.parametrize("name", ["count", "name", "namespace", "detached", "max_concurrency"])
     def test_knows_the_defaults(self, name: str) -> None:
