@@ -27,22 +27,20 @@ _DOMAIN = b"perdure chain v1"
 
 def link_of(collection: str, name: str, number: int, data: bytes) -> bytes:
     """Return the link of a stored record. Raises `RecordAltered` if it has no header that can be read."""
-    previous, digest = _links(name, number, data)
-    place = place_of(collection, name) + pack_number(number)
-    return next_link(place, previous or ORIGIN, digest or digest_of(data))
+    return links_of(collection, name, number, data)[1]
 
 
-def previous_of(name: str, number: int, data: bytes) -> bytes | None:
-    """Return the link that a stored record carries, None for one that is not chained. Raises `RecordAltered`."""
-    return _links(name, number, data)[0]
+def links_of(collection: str, name: str, number: int, data: bytes) -> tuple[bytes | None, bytes]:
+    """Return the link that a stored record carries, None for one that is not chained, and its own.
 
-
-def _links(name: str, number: int, data: bytes) -> tuple[bytes | None, bytes | None]:
-    """Return the link and the digest that a stored record carries; a plain one carries none."""
+    Raises `RecordAltered` if it has no header that can be read.
+    """
     try:
-        return links_in(data) if is_sealed(data) else (None, None)
+        previous, digest = links_in(data) if is_sealed(data) else (None, None)
     except LayoutError as error:
         raise RecordAltered(name, number, str(error)) from error
+    place = place_of(collection, name) + pack_number(number)
+    return previous, next_link(place, previous or ORIGIN, digest or sha256(data).digest())
 
 
 def next_link(place: bytes, previous: bytes, digest: bytes) -> bytes:

@@ -43,6 +43,7 @@ pack_number = Struct(">Q").pack
 pack_header = Struct(">2s7sI").pack
 """Makes the first 13 bytes, of the first two, what stands of the key, and the checksum."""
 
+_LINKED = SEALED | CHAINED
 _KNOWN = COMPRESSED | SEALED | JSON | SUBJECT | CHAINED | RESEALED
 
 
@@ -90,6 +91,11 @@ def place_of(collection: str, name: str) -> bytes:
 def is_sealed(data: bytes) -> bool:
     """Tell whether a record says that it is sealed, in any version of the format."""
     return len(data) > 1 and data[1] & SEALED != 0 and data[0] != 0x7B
+
+
+def is_chained(data: bytes) -> bool:
+    """Tell whether a record says that it is sealed, and carries the link of the one before."""
+    return len(data) > 1 and data[1] & _LINKED == _LINKED and data[0] != 0x7B
 
 
 def header_of(data: bytes) -> Header:

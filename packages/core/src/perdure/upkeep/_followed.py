@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from perdure.abc import Entry
 from perdure.errors import ChainBroken, CorruptionError, TailCut
 from perdure.journal import EVENTS
-from perdure.security import ORIGIN, AnchoredHead, is_sealed, link_of, previous_of
+from perdure.security import ORIGIN, AnchoredHead, is_chained, link_of, links_of
 
 
 class Followed:
@@ -25,27 +25,31 @@ class Followed:
         self._report = report
         self._before: bytes | None = None
         """The record under `last`, None where it is not known, or is not to be trusted."""
+        self._link: bytes | None = None
+        """The link of that record, where it was asked for."""
+        self._has_links = anchored is not None
         self._is_chained = False
         self._epoch = 0
 
     def follow(self, entries: Sequence[Entry]) -> None:
         """Go on with the next records."""
-        last, before = self.last, self._before
+        last = self.last
         for number, record in entries:
             if number != last + 1 and last:
                 self._report(CorruptionError(self.name, last + 1, f"the event is missing; the next one is {number}"))
-                before = None
-            if is_sealed(record) or self._is_chained or self._anchored is not None:
-                before = record if self._is_linked(number, record, before) else None
-            else:
-                before = record
+                self._before = self._link = None
             last = number
-        self.last, self._before = last, before
+            if self._has_links or is_chained(record):
+                self._has_links = True
+                self._follow_link(number, record)
+            else:
+                self._before = record
+        self.last = last
 
     def begin_anew(self) -> None:
         """Take the next record as the first of what is there, for those before are gone, or cannot be read."""
         self.last = 0
-        self._before = None
+        self._before = self._link = None
 
     def check_epoch(self, number: int, epoch: int) -> None:
         """Hold an event to the owners of those before it. One without an epoch was stored by who claims nothing."""
@@ -59,36 +63,35 @@ class Followed:
         if self._anchored is not None and self.last < self._anchored.sequence_number:
             self._report(TailCut(self.name, self.last, self._anchored.sequence_number))
 
-    def _is_linked(self, number: int, record: bytes, before: bytes | None) -> bool:
-        """Tell whether a record goes on from the one before, as far as that is known, and report it if not."""
+    def _follow_link(self, number: int, record: bytes) -> None:
+        """Check that a record goes on from the one before, as far as that is known."""
         try:
-            self._check_chain(number, record, before)
-            self._check_anchor(number, record)
+            link = self._checked(number, record)
         except CorruptionError as error:
             self._report(error)
-            return False
-        return True
-
-    def _check_chain(self, number: int, record: bytes, before: bytes | None) -> None:
-        previous = previous_of(self.name, number, record)
-        if previous is None:
-            if self._is_chained:
-                raise ChainBroken(self.name, number, "the chain ends: this record is in none, and those before are")
-            return
-        self._is_chained = True
-        if number == 1:
-            expected = ORIGIN
-        elif before is None:
-            expected = previous
+            self._before = self._link = None
         else:
-            expected = link_of(EVENTS, self.name, number - 1, before)
-        if previous != expected:
-            raise ChainBroken(self.name, number, "the record before is not the one that this one was chained to")
-        self.chained += 1
+            self._before, self._link = record, link
 
-    def _check_anchor(self, number: int, record: bytes) -> None:
+    def _checked(self, number: int, record: bytes) -> bytes:
+        """Return the link of a record that is in its place in the chain."""
+        previous, link = links_of(EVENTS, self.name, number, record)
+        if previous is not None:
+            self._is_chained = True
+            if previous != (self._link_before(number) or previous):
+                raise ChainBroken(self.name, number, "the record before is not the one that this one was chained to")
+            self.chained += 1
+        elif self._is_chained:
+            raise ChainBroken(self.name, number, "the chain ends: this record is in none, and those before are")
         anchored = self._anchored
-        if anchored is None or anchored.sequence_number != number:
-            return
-        if anchored.link != link_of(EVENTS, self.name, number, record):
+        if anchored is not None and anchored.sequence_number == number and anchored.link != link:
             raise ChainBroken(self.name, number, "an anchor knows another record here, or another past of it")
+        return link
+
+    def _link_before(self, number: int) -> bytes | None:
+        """Return the link of the record before a number, None where it is not known."""
+        if number == 1:
+            return ORIGIN
+        if self._before is None:
+            return None
+        return self._link or link_of(EVENTS, self.name, number - 1, self._before)

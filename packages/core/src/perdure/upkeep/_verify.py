@@ -22,7 +22,7 @@ from perdure.persistence._changes import DURABLE
 from perdure.persistence._custody import own_sealing
 from perdure.persistence._entity import STATES
 from perdure.persistence._recovering import Recovering
-from perdure.security import Anchor, Keyring, Sealing, Vault, is_sealed, sealing_of
+from perdure.security import Anchor, Keyring, Sealing, Vault, is_sealed, link_of, sealing_of
 from perdure.snapshots import SNAPSHOTS, Archive, CollectionArchive, SnapshotStore
 from perdure.upkeep._ahead import SCAN, Begun, begun
 from perdure.upkeep._followed import Followed
@@ -224,7 +224,7 @@ class _Verifier:
         if record is not None:
             self.result.states += 1
             await self._look_up((Entry(0, record),))
-            self._open(STATES, first.name, 0, record)
+            self._opened(STATES, first.name, [Entry(0, record)])
 
     async def _states(self, collection: str, first: Begun) -> None:
         async with aclosing(pages(self._backend, collection, first.name, 1, MAX_KEY + 1, first.page, SCAN)) as read:
@@ -257,25 +257,26 @@ class _Verifier:
                 return
             self.result.states += 1
             await self._look_up((Entry(*snapshot),))
-            self._open(SNAPSHOTS, name, *snapshot)
+            self._opened(SNAPSHOTS, name, [Entry(*snapshot)])
             at_most = snapshot.sequence_number - 1
 
     def _opened(self, collection: str, name: str, entries: Sequence[Entry]) -> Sequence[Record | None]:
         """Look at records; return those that can be read, None for the others."""
         if not self._seals and (records := decoded_plain(entries)) is not None:
             return records
+        self.result.sealed += sum([is_sealed(data) for _, data in entries])
         return [self._open(collection, name, number, data) for number, data in entries]
 
-    def _open(self, collection: str, name: str, number: int, record: bytes) -> Record | None:
+    def _open(self, collection: str, name: str, number: int, data: bytes) -> Record | None:
         """Look at one record; return it if it can be read."""
-        seal = self._vault.seal_of(collection, name, record) if self._seals else None
-        if is_sealed(record):
-            self.result.sealed += 1
-            if seal is None:
-                self.result.unopened += 1
-                return None
         try:
-            return decode(record if seal is None else seal.open(number, record))[0]
+            seal = self._vault.seal_of(collection, name, data) if self._seals else None
+            if seal is not None:
+                return decode(seal.open(number, data))[0]
+            if not is_sealed(data):
+                return decode(data)[0]
+            link_of(collection, name, number, data)  # which takes a header that can be read
+            self.result.unopened += 1
         except SubjectForgotten:
             self.result.forgotten += 1
         except CorruptionError as error:
