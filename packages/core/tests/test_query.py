@@ -11,7 +11,14 @@ import pytest
 from perdure import ActorSystem, Event, Evolution, PersistentActor
 from perdure.abc import Delete, DeleteRange, Put, WriteGroup
 from perdure.actors import Actor
-from perdure.errors import CorruptionError, EventsRemoved, InvalidIdentifier, StoreClosed, StoreUnavailable
+from perdure.errors import (
+    CorruptionError,
+    EntryNotFound,
+    EventsRemoved,
+    InvalidIdentifier,
+    StoreClosed,
+    StoreUnavailable,
+)
 from perdure.evolution import Document
 from perdure.journal import EVENTS, EventCodec, metadata_of
 from perdure.memory import MemoryBackend
@@ -62,6 +69,24 @@ def page(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int
     return size
 
 
+class TestTheEnd:
+    async def test_is_an_offset_behind_all_that_is_stored(self, store: FaultyBackend) -> None:
+        await append(store, *range(1, 1503))
+        passed: list[int] = []
+
+        end = await Query(store).end(progress=passed.append)
+        await append(store, 1503, 1504, after=1502)
+
+        assert await values_of(Query(store, [PureTape]).all_events(after=end)) == [1503, 1504]
+        assert passed == [1000, 1502]
+
+    async def test_of_an_empty_store_is_its_beginning(self, store: FaultyBackend) -> None:
+        end = await Query(store).end()
+        await append(store, 1)
+
+        assert await values_of(Query(store, [PureTape]).all_events(after=end)) == [1]
+
+
 class TestEventsOfAnId:
     async def test_come_in_order_with_what_was_stored(self, store: FaultyBackend, page: int) -> None:
         """Each with its number, time, tags, and the name and version of its type (ATS-01)."""
@@ -96,6 +121,21 @@ class TestEventsOfAnId:
     async def test_have_an_id_that_can_be(self, store: FaultyBackend) -> None:
         with pytest.raises(InvalidIdentifier):
             Query(store).events_of("")
+
+    async def test_may_begin_with_the_first_that_is_left(self, store: FaultyBackend, page: int) -> None:
+        """So a log is read that was compacted, and one that is removed meanwhile is an error as ever."""
+        await append(store, 1, 2, 3, 4, 5, 6, 7)
+        await store.commit([WriteGroup((DeleteRange(EVENTS, "Tape/a", 1, 3),))])
+
+        assert await values_of(Query(store, [PureTape]).events_of("Tape/a", after=None)) == [3, 4, 5, 6, 7]
+        assert await values_of(Query(store, [PureTape]).events_of("Tape/b", after=None)) == []
+
+    async def test_have_a_last_one(self, store: FaultyBackend) -> None:
+        await append(store, 1, 2, 3)
+
+        assert await Query(store).last_of("Tape/a") == 3
+        with pytest.raises(EntryNotFound, match="events/Tape/b"):
+            await Query(store).last_of("Tape/b")
 
     async def test_that_were_removed_are_not_passed_over(self, store: FaultyBackend, page: int) -> None:
         """The error says where the log begins now, and so does the next attempt (ATS-60)."""
