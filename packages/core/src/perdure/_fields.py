@@ -29,3 +29,11 @@ def fields(
         "error.type": None if error is None else type(error).__name__,
     }
     return {name: value for name, value in named.items() if value is not None}
+
+
+class Withheld(Exception):  # it is shown in the place of an error, and never raised
+    """Stands in a log for an error whose text may tell what is sealed: its type, and where it was raised."""
+
+    @classmethod
+    def of(cls, error: BaseException) -> Withheld:
+        return cls(f"{type(error).__name__}, whose text is withheld").with_traceback(error.__traceback__)

@@ -25,6 +25,7 @@ from enum import IntEnum
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from perdure._fields import fields
 from perdure.actors._actor import Actor
 from perdure.actors._belongings import Belongings
 from perdure.actors._clock import Pause, Timer
@@ -146,6 +147,21 @@ class Cell:
     @property
     def shown(self) -> str:
         return str(self.system.shown(self.path, self.props))
+
+    def log(
+        self,
+        level: int,
+        text: str,
+        *arguments: object,
+        error: BaseException | None = None,
+        message: str | None = None,
+    ) -> None:
+        """Log what this actor did, or what became of it, with the error that it was, and the type of the message."""
+        if not _log.isEnabledFor(level):
+            return
+        about = fields(actor=self.shown, actor_type=self.type_name, message=message, error=error)
+        trace = None if error is None else self.system.loggable(error)
+        _log.log(level, f"%s {text}", self.shown, *arguments, exc_info=trace, extra=about, stacklevel=2)
 
     # What refs, contexts and the system call.
 
@@ -450,7 +466,7 @@ class Cell:
             envelope.fail(error)
             self.system._dead(envelope.message, self.path, envelope.sender, str(error))
         if lost:
-            _log.warning("%s: %d told messages were not handled: %s", self.path, lost, error)
+            self.log(logging.WARNING, "%d told messages were not handled: %s", lost, self.system.loggable(error))
 
     def _gone(self) -> ActorStopped | Superseded:
         if self._error is None:
@@ -484,11 +500,12 @@ class Cell:
         unheard = envelope is None or envelope.reply is None
         if isinstance(error, Rejected):
             if unheard and envelope is not None:
-                _log.info("%s rejected %s: %s", self.path, type(envelope.message).__name__, error)
+                name = type(envelope.message).__name__
+                self.log(logging.INFO, "rejected %s: %s", name, self.system.loggable(error), message=name)
             return
         if unheard:
-            what = "a message" if envelope is None else type(envelope.message).__name__
-            _log.error("%s failed on %s", self.path, what, exc_info=error)
+            message = None if envelope is None else type(envelope.message).__name__
+            self.log(logging.ERROR, "failed on %s", message or "a message", error=error, message=message)
         self._in_hand = None
         self.system._happened(Failed, self, error)
         await self._supervise(error)
@@ -519,8 +536,8 @@ class Cell:
             self._failures = Failures()
         try:
             return self._failures.delay(what, self.system.clock.monotonic(), self.system.random())
-        except Exception:
-            _log.exception("the schedule of %s failed", self.path)
+        except Exception as error:
+            self.log(logging.ERROR, "has a schedule that failed", error=error)
             return None
 
     def _share(self, error: BaseException, delay: float | None) -> None:
@@ -535,7 +552,7 @@ class Cell:
                 sibling.stop()
 
     def _die(self, error: BaseException, *, escalate: bool) -> None:
-        _log.error("%s is stopped by its supervision", self.path, exc_info=error)
+        self.log(logging.ERROR, "is stopped by its supervision", error=error)
         self._change = Change.STOP
         self._reason = StopReason.FAILED
         self._error = error
@@ -557,7 +574,7 @@ class Cell:
         try:
             await self._incarnate()
         except Exception as again:
-            _log.error("%s could not be restarted", self.path, exc_info=again)
+            self.log(logging.ERROR, "could not be restarted", error=again)
             self.system._happened(Failed, self, again)
             await asyncio.sleep(0)  # without a back-off the loop would never turn
             return again
@@ -677,7 +694,7 @@ class Cell:
         except (Exception, asyncio.CancelledError) as error:
             if isinstance(error, asyncio.CancelledError) and _is_cancelled():
                 raise
-            _log.error("%s failed while %s", self.path, hook, exc_info=error)
+            self.log(logging.ERROR, "failed while %s", hook, error=error)
         if hook == "stopping":
             actor._put_away()
         await self._give_up_belongings()  # the hook may have made new ones
@@ -757,7 +774,7 @@ class Cell:
         self._deadline = (when, self.system.clock.call_at(when, self._overdue))
 
     def _overdue(self) -> None:
-        _log.warning("%s did not stop in time and is cancelled", self.path)
+        self.log(logging.WARNING, "did not stop in time and is cancelled")
         self._cut_short()
         clock = self.system.clock
         when = clock.monotonic() + self.GRACE
@@ -773,7 +790,7 @@ class Cell:
             self._task.cancel()
 
     def _abandon(self) -> None:
-        _log.error("%s does not end, though it was cancelled: it is left to itself", self.path)
+        self.log(logging.ERROR, "does not end, though it was cancelled: it is left to itself")
         for child in self.children():
             child._abandon()
         self.break_off(TimeoutError())

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from perdure.actors._cell import Cell
     from perdure.actors._system import ActorSystem
 
-_log = logging.getLogger("perdure.actors")
 T = TypeVar("T")
 
 
@@ -230,7 +229,7 @@ class Context:
         try:
             message = _outcome(future, on_result, on_error)
         except Exception as error:
-            _log.error("%s failed on what it had piped to itself", self.path, exc_info=error)
+            self._cell.log(logging.ERROR, "failed on what it had piped to itself", error=error)
             self._cell.fail(error)
         else:
             self._cell.post_own(message, copy_context())

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterable, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+from perdure._fields import fields
 from perdure.actors._clock import Pause
 from perdure.actors._streams import Subscription
 from perdure.actors._supervision import Escalate, Failures, Restart, Resume, Supervision, directive
@@ -69,10 +70,15 @@ class Sink:
         """Return when it is over; cancel it at a time of the clock, and a little later leave it to itself."""
         if await self._is_over_by(deadline):
             return
-        _log.warning("the sink %s did not take its events in time and is cancelled", self.name)
+        self._log(logging.WARNING, "did not take its events in time and is cancelled")
         self.cancel()
         if not await self._is_over_by(self._system.clock.monotonic() + self.GRACE):
-            _log.error("the sink %s does not end, though it was cancelled: it is left to itself", self.name)
+            self._log(logging.ERROR, "does not end, though it was cancelled: it is left to itself")
+
+    def _log(self, level: int, text: str, error: BaseException | None = None) -> None:
+        trace = None if error is None else self._system.loggable(error)
+        about = fields(sink=self.name, error=error)
+        _log.log(level, f"the sink %s {text}", self.name, exc_info=trace, extra=about, stacklevel=2)
 
     async def _is_over_by(self, when: float) -> bool:
         clock = self._system.clock
@@ -88,12 +94,12 @@ class Sink:
             async with _closing(self._events):
                 async for event in self._events:
                     if not await self._took(event):
-                        _log.error("the sink %s is stopped by its supervision", self.name)
+                        self._log(logging.ERROR, "is stopped by its supervision")
                         return
         except (Exception, asyncio.CancelledError) as error:
             if self._is_its_end(error):
                 raise
-            _log.error("the sink %s cannot read its events any more", self.name, exc_info=error)
+            self._log(logging.ERROR, "cannot read its events any more", error)
 
     async def _took(self, event: object) -> bool:
         """Deliver an event as often as supervision says; False when the sink is to end."""
@@ -103,7 +109,7 @@ class Sink:
             except (Exception, asyncio.CancelledError) as error:
                 if self._is_its_end(error):
                     raise
-                _log.error("the sink %s failed", self.name, exc_info=error)
+                self._log(logging.ERROR, "failed", error)
                 what = directive(self._supervision, error)
                 if isinstance(what, Resume) or self._is_in_vain(error):
                     return True

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterable, Awaitable, Callable, Iterator, Mappin
 from types import TracebackType
 from typing import Any, ClassVar, TypeVar
 
+from perdure._fields import fields
 from perdure._plugins import installed_observers
 from perdure.actors._actor import Actor
 from perdure.actors._cell import Cell
@@ -217,6 +218,10 @@ class ActorSystem:
         """Return the path of an actor as others may see it, such as readers of logs."""
         return path
 
+    def loggable(self, error: BaseException) -> BaseException:
+        """Return an error as readers of logs may see it."""
+        return error
+
     def _seen_from(self, path: str | None) -> list[Cell]:
         if path is None:
             return [cell for cell in self._cells.values() if cell.parent is None]
@@ -297,7 +302,7 @@ class ActorSystem:
         """
         if self._crash is not None or self._state not in ("open", "closing"):
             return
-        _log.critical("the system crashes", exc_info=error)
+        _log.critical("the system crashes", exc_info=self.loggable(error), extra=fields(error=error))
         self._crash = error
         self.shutdown()
         if self._host is not None:

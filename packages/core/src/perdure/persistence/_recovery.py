@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from perdure._fields import fields
 from perdure.abc import MAX_KEY, Entry
 from perdure.errors import ApplyError, CorruptionError, EventTypeError, SealError, SubjectKeyMissing
 from perdure.journal import EVENTS, RecordError, Several, timestamp_of
@@ -136,7 +137,8 @@ class Reading:
                 return False
             await self._replay(base)
         except (_NoStart, CorruptionError, EventTypeError, RecordError) as error:
-            _log.debug("%s: its warm state at %s is not used: %s", self.persistence_id, number, error)
+            about = fields(persistence_id=self.persistence_id, sequence_number=number, error=error)
+            _log.debug("%s: its warm state at %s is not used: %s", self.persistence_id, number, error, extra=about)
             return False
         return True
 
@@ -203,7 +205,8 @@ class Reading:
         error = CorruptionError(self.persistence_id, number, reason)
         self._problems.append(sealed if isinstance(sealed, SealError) else error)
         self._stores.publish(RecoveryFellBack(self.persistence_id, number, reason))
-        _log.warning("%s; recovering without it", error)
+        about = fields(persistence_id=self.persistence_id, sequence_number=number, error=error)
+        _log.warning("%s; recovering without it", error, extra=about)
 
     async def _replay(self, base: Base) -> None:
         """Fold the events after a base."""

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
+from perdure._fields import fields
 from perdure.abc import Backend
 from perdure.actors import Clock, SystemEvent
 from perdure.journal import Format, Journal, RevisionCodec
@@ -92,7 +93,8 @@ class Stores:
                 state, number = found
                 return state, number
         except Exception:
-            _log.exception("%s: no warm state, for the one who was asked for it failed", persistence_id)
+            text = "%s: no warm state, for the one who was asked for it failed"
+            _log.exception(text, persistence_id, extra=fields(persistence_id=persistence_id))
         return None
 
     def shelf(self, definition: Definition) -> Shelf | None:

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from perdure import actors
+from perdure._fields import Withheld
 from perdure._plugins import open_backend
 from perdure.abc import Backend, Durability, MachineProfile, MachineSpec, check_prefix
 from perdure.actors import ActorPath, ActorRef, Clock, Overflow, StopReason, Subscription, Supervision
@@ -264,6 +265,10 @@ class ActorSystem(actors.ActorSystem):
             return path
         name = persistence_id_of(path, props) if issubclass(props.actor_type, Recovering) else path
         return path_of(path_of("", props.actor_type.type_name), self._stores.vault.stored_name(name))
+
+    def loggable(self, error: BaseException) -> BaseException:
+        """Return an error as readers of logs may see it: where it is stored sealed, without what it says."""
+        return error if self._sealing is None else Withheld.of(error)
 
     def _claims(self) -> Claims:
         if self._stores is None:

@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from perdure._fields import fields
 from perdure.abc import Backend
 from perdure.errors import CorruptionError, SubjectForgotten
 from perdure.journal import EVENTS, epoch_of
@@ -119,7 +120,8 @@ class _PageStream(Stream[LedgerPage]):
             except SubjectForgotten:
                 continue
             except CorruptionError as error:
-                _log.warning("%s; it is passed on as damaged", error)
+                about = fields(persistence_id=name, sequence_number=number, error=error)
+                _log.warning("%s; it is passed on as damaged", error, extra=about)
                 if not hidden:
                     records.append(LedgerRecord(name, number, b"", 0))
                 continue

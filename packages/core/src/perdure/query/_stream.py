@@ -17,6 +17,7 @@ from typing import ClassVar, Generic, TypeVar
 
 import msgspec
 
+from perdure._fields import fields
 from perdure.abc import Backend
 from perdure.actors import Backoff, Clock
 from perdure.actors._clock import Pause
@@ -106,7 +107,8 @@ class Stream(AsyncIterator[T], Generic[T]):
         self._failures += 1
         clock = self._source.clock
         pause = self._BACKOFF.delay(self._failures) or 0.0
-        _log.warning("a live stream cannot read: %s; it tries again in %g s", error, pause)
+        text = "a live stream cannot read: %s; it tries again in %g s"
+        _log.warning(text, error, pause, extra=fields(error=error))
         until = clock.monotonic() + pause
         while not self._source.commits.closed and (left := until - clock.monotonic()) > 0:
             await self._wait(left, self._source.commits.count)

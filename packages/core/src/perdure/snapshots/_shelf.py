@@ -14,6 +14,7 @@ import math
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias
 
+from perdure._fields import fields
 from perdure.errors import DamagedSnapshot, SealError
 from perdure.journal import AnyEvent, Compression, Journal, RecordError, compressed, timestamp_of
 from perdure.security import Seal
@@ -212,7 +213,8 @@ class Snapshots:
 
     def failed(self, sequence_number: int, what: str, error: Exception) -> None:
         """Report a failure that the actor does not suffer from."""
-        _log.error("%s: %s: %s", self.persistence_id, what, error)
+        about = fields(persistence_id=self.persistence_id, sequence_number=sequence_number, error=error)
+        _log.error("%s: %s: %s", self.persistence_id, what, error, extra=about)
         self._shelf.failed(self.persistence_id, sequence_number, error)
 
     async def _write(self) -> None:
