@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -89,6 +90,12 @@ async def move_to_archive(store: Backend, log: dict[int, bytes], start: int, sto
     if start < stop:
         puts = [Put("archive", "Diary/a", number, log[number]) for number in range(start, stop)]
         await write(store, *puts, DeleteRange("events", "Diary/a", start, stop))
+
+
+def cut_newest(folder: Path) -> None:
+    """Take the last byte from the newest snapshot in a folder."""
+    newest = max(folder.rglob("*.snapshot"))
+    newest.write_bytes(newest.read_bytes()[:-1])
 
 
 def hold_events(store: FaultyBackend, start: int) -> asyncio.Event:
@@ -641,3 +648,32 @@ class TestReseal:
             await reseal(store, old(plaintext_until=datetime.now(UTC) + timedelta(hours=1)))
 
         assert (await entries(store, "events", "Diary/a"))[2] == damaged
+
+    @pytest.mark.parametrize("options", [{}, {"hide_names": True}])
+    async def test_what_is_damaged_is_passed_over_when_that_is_asked_for(
+        self, store: Backend, options: dict[str, Any]
+    ) -> None:
+        await tell(store, old(**options), *"123456", types=(Diary,))
+        [name] = await store.prefixes("events")
+        log = await entries(store, "events", name)
+        await write(store, *(Put("events", name, number, log[number][:-1] + b"?") for number in (1, 4)))
+        told: list[CorruptionError] = []
+
+        result = await reseal(store, both(**options), actor_types=[Diary], skip_damaged=True, found=told.append)
+
+        assert ([problem.sequence_number for problem in told], result.skipped) == ([1, 4], 2)
+        left = (await verify(store, new(**options))).problems
+        assert [problem.sequence_number for problem in left] == [1, 4]
+
+    async def test_damaged_snapshots_elsewhere_are_passed_over_too(self, store: Backend, tmp_path: Path) -> None:
+        shelf = await open_snapshots(f"file://{tmp_path}")
+        await tell(store, old(), *map(str, range(9)), types=(Diary,), snapshots=shelf)
+        cut_newest(tmp_path)
+
+        with pytest.raises(CorruptionError):
+            await reseal(store, both(), snapshots=shelf)
+        result = await reseal(store, both(), snapshots=shelf, skip_damaged=True)
+
+        assert result.skipped == 1
+        assert [problem.sequence_number for problem in (await verify(store, new(), snapshots=shelf)).problems] == [8]
+        await shelf.close()

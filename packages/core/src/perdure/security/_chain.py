@@ -40,7 +40,7 @@ def links_of(collection: str, name: str, number: int, data: bytes) -> tuple[byte
     except LayoutError as error:
         raise RecordAltered(name, number, str(error)) from error
     place = place_of(collection, name) + pack_number(number)
-    return previous, next_link(place, previous or ORIGIN, digest or sha256(data).digest())
+    return previous, next_link(place, previous or ORIGIN, digest or digest_of(data))
 
 
 def next_link(place: bytes, previous: bytes, digest: bytes) -> bytes:

@@ -68,6 +68,8 @@ class Resealing(msgspec.Struct, kw_only=True):
     """Records that were sealed anew in this call."""
     forgotten: int = 0
     """Records of forgotten subjects, which nobody can seal again."""
+    skipped: int = 0
+    """Records that cannot be opened, or are damaged, and were left as they are."""
 
 
 class _Stage(NamedTuple):
@@ -94,6 +96,8 @@ async def reseal(
     snapshots: str | SnapshotStore | None = None,
     archive: str | Archive | None = None,
     dry_run: bool = False,
+    skip_damaged: bool = False,
+    found: Callable[[CorruptionError], object] | None = None,
     records_per_second: float | None = None,
     progress: Callable[[Resealing], object] | None = None,
     clock: Clock | None = None,
@@ -110,7 +114,8 @@ async def reseal(
     keys that the store has. At most `records_per_second` are looked at. `progress` is told after each log. When it is
     cancelled or killed, the next call goes on; what was sealed with the new key stays so. A second call seals nothing.
 
-    Raises `SealError` or `CorruptionError` naming a record that cannot be opened or, plain, is damaged, and leaves it;
+    Raises `SealError` or `CorruptionError` naming a record that cannot be opened or, plain, is damaged, and leaves it:
+    with `skip_damaged` it is told to `found`, and all others are sealed;
     `SealedStore` for the dry run of a store that was never sealed; `StoreError`.
     """
     async with opened(store) as backend, elsewhere(snapshots, archive) as (shelf, past):
@@ -122,6 +127,8 @@ async def reseal(
         await vault.open()
         pace = _Pace(clock or SystemClock(), records_per_second)
         sweep = _Sweep(backend, vault, given, actor_types, pace, progress, dry_run=dry_run)
+        if skip_damaged:
+            sweep.skip = found or (lambda _: None)
         await sweep.run(shelf, past)
         return sweep.result
 
@@ -158,6 +165,8 @@ class _Sweep:
         dry_run: bool,
     ) -> None:
         self.result = Resealing()
+        self.skip: Callable[[CorruptionError], object] | None = None
+        """Is told of what is passed over; None where nothing is to be."""
         self._dry_run = dry_run
         self._backend = backend
         self._vault = vault
@@ -251,7 +260,15 @@ class _Sweep:
 
     async def _snapshots(self, store: SnapshotStore, name: str) -> None:
         at_most = MAX_KEY
-        while at_most > 0 and (snapshot := await store.newest(name, at_most)) is not None:
+        while at_most > 0:
+            try:
+                snapshot = await store.newest(name, at_most)
+            except CorruptionError as damaged:
+                self._pass_over(damaged)
+                at_most = damaged.sequence_number - 1
+                continue
+            if snapshot is None:
+                return
             for number, record in await self._renewed(SNAPSHOTS, name, [Entry(*snapshot)]):
                 if not self._dry_run:
                     await store.save(name, number, record)
@@ -274,12 +291,11 @@ class _Sweep:
         await self._vault.look_up(entry.value for entry in entries)
         renewed = []
         try:
-            seal = await self._seal(kind, name, entries[0])
+            seal = await self._seal(kind, name, entries)
             if seal is None:
                 return []
             for number, record in entries:
-                _check(name, number, record)
-                again = seal.renewed(number, record, chained=kind in _LINKED and seal.is_chained)
+                again = self._sealed_again(seal, kind, name, number, record)
                 if again is not None:
                     renewed.append(Entry(number, again))
         except SubjectForgotten:  # a log has one subject
@@ -288,20 +304,42 @@ class _Sweep:
         self.result.resealed += len(renewed)
         return renewed
 
-    async def _seal(self, kind: str, name: str, entry: Entry) -> Seal | None:
-        """Return the seal of a stored name, as its actor type, where that is known, or the record itself has it."""
-        identity = name
-        if self._vault.hides_names:
-            record = decode(self._vault.opened(kind, name, *entry))[0]
-            identity = hidden_id_of(record.metadata) or name
+    def _sealed_again(self, seal: Seal, kind: str, name: str, number: int, record: bytes) -> bytes | None:
+        """Return a record sealed anew, None if there is no need to, or it is passed over."""
+        try:
+            _check(name, number, record)
+            return seal.renewed(number, record, chained=kind in _LINKED and seal.is_chained)
+        except CorruptionError as damaged:
+            self._pass_over(damaged)
+            return None
+
+    def _pass_over(self, damaged: CorruptionError) -> None:
+        """Tell of what is damaged, or raise it where nothing is to be passed over."""
+        if self.skip is None:
+            raise damaged
+        self.result.skipped += 1
+        self.skip(damaged)
+
+    async def _seal(self, kind: str, name: str, entries: Sequence[Entry]) -> Seal | None:
+        """Return the seal of a stored name, as its actor type, where that is known, or the records have it."""
+        identity = self._identity(kind, name, entries) if self._vault.hides_names else name
         actor_type = self._types.get(identity.partition("/")[0])
         if actor_type is None:
-            return self._vault.seal_of(kind, name, entry.value)
+            return self._vault.seal_of(kind, name, entries[0].value)
         custody = custody_of(self._vault, actor_type, kind, identity)
         if custody is None:
             return None
         await (custody.unlock() if self._dry_run else custody.prepare())
         return custody.seal
+
+    def _identity(self, kind: str, name: str, entries: Sequence[Entry]) -> str:
+        """Return the persistence id that the first record tells that can be opened."""
+        for number, data in entries:
+            try:
+                return hidden_id_of(decode(self._vault.opened(kind, name, number, data))[0].metadata) or name
+            except (CorruptionError, RecordError):
+                continue  # it is met again, and told of, with all the others
+        return name
 
     async def _write(self, writes: Sequence[Write], *expectations: Expectation) -> None:
         if writes and not self._dry_run:

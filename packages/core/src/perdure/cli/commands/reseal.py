@@ -30,12 +30,14 @@ async def reseal(
     archive: ArchiveUrl = None,
     rate: Annotated[float | None, typer.Option(min=0.001, help="Look at so many records a second at the most.")] = None,
     dry_run: DryRun = False,
+    skip: Annotated[bool, typer.Option("--skip-damaged", help="Name what is damaged, and go on.")] = False,
     form: FormOption = Form.TABLE,
-) -> None:
+) -> int:
     """Seal with the active key all that was sealed with others, or not at all (--accept-plaintext).
 
     Systems may be at work meanwhile, if they have the active key. Interrupted, it goes on when it is called again.
-    Before the old key is destroyed, verify the store with a key file that does not have it.
+    Before the old key is destroyed, verify the store with a key file that does not have it. A record that is damaged
+    ends it; with --skip-damaged those are named, all others are sealed, and the exit code is 1.
     """
     types = [actor_type(name) for name in type or ()]
     if not keys.given:
@@ -54,11 +56,14 @@ async def reseal(
                 archive=archive,
                 records_per_second=rate,
                 dry_run=dry_run,
+                skip_damaged=skip,
+                found=say,
                 progress=lambda at: bar.at(at.records, note=f"{at.stage}: {at.resealed:,} sealed anew"),
             )
-    counts = {"records": result.records, "resealed": result.resealed, "forgotten": result.forgotten}
+    counts = ("records", "resealed", "forgotten", "skipped")
     if form is not Form.TABLE:
-        fields(form, **counts)
+        fields(form, **{name: getattr(result, name) for name in counts})
     else:
         would = "would be" if dry_run else "were"
         say(f"{result.resealed:,} of {counted(result.records, 'record')} {would} sealed anew")
+    return 1 if result.skipped else 0
