@@ -41,8 +41,8 @@ async def export(
 ) -> Exported:
     """Write all that systems have in a store to a file of JSON lines; when this returns, it is durable, in its place.
 
-    `import_` makes of it a store with the same bytes; what the lines say stands in `perdure.transfer._lines`. A name
-    that ends with `.gz` or `.zst` has it compressed. The file is written beside its place, so none that is there is
+    `import_` makes of it a store with the same bytes; what the lines say stands in `docs/moving-stores.md`. A name that
+    ends with `.gz` or `.zst` has it compressed. The file is written beside its place, so none that is there is
     lost to one that is not whole. With a `sealing` sealed records can be read in it, too: then keep it as you would the
     keys. Others may write the store; what the file has of them, and the memory that it takes, is as for `copy`.
 

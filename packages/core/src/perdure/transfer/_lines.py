@@ -1,31 +1,7 @@
-"""A store as lines of JSON, for people and other programs to read, and to be read back byte for byte.
+"""A store as lines of JSON, as `docs/moving-stores.md` has them: to be read, and to be read back byte for byte.
 
-The first line says what the file is::
-
-    {"perdure":"export","format":1,"made":"2026-11-22T08:00:00Z"}
-
-A line for each entry of a collection (`events`, `snapshots`, `durable`, `archive`, `subject_keys`): events in the order
-of their commits, and what belongs to them behind them::
-
-    {"collection":"events","id":"Account/alice","number":1,"time":"2026-11-22T07:59:00.123456Z","manifest":"Deposited",
-     "version":1,"tags":["vip"],"metadata":{"epoch":2},"payload":{"amount":10},"record":"AQDq…"}
-
-`record` is what is stored, in base64, and it is what counts: all between `number` and `record` is there to be read. A
-line without `record` is stored as what it says (MessagePack); so a program can write such files, too. `sealed` is true
-for a record that is sealed; without keys nothing else can be said of it. What JSON has no form for is left out of
-`payload`, or base64 where it is bytes.
-
-A line for each state (`states`, `owners`, `sealing`), with its version, and its bytes in base64::
-
-    {"state":"owners","id":"Account/alice","version":2,"value":"eyJv…"}
-
-A line for what a log begins behind, for it was compacted::
-
-    {"removed":"events","id":"Account/alice","below":8}
-
-The last line says how many lines are before it, and the SHA-256 of their bytes, line ends included::
-
-    {"end":{"lines":1204,"sha256":"9f86d0…"}}
+What counts is the record in base64. What is beside it is for readers, and is not looked at where there is a record:
+JSON has no form for all that MessagePack has, and to compare both would take longer than to write them.
 """
 
 from __future__ import annotations
