@@ -60,7 +60,7 @@ class Held(InMemoryPersistence):
         async for stored in super().load_keys(state):
             yield stored
 
-    async def save_keys(self, state: str, kept: Sequence[StoredKey], gone: Sequence[int]) -> None:
+    async def save_keys(self, state: str, kept: Sequence[StoredKey], gone: Sequence[str]) -> None:
         await self.flows.wait()
         await super().save_keys(state, kept, gone)
 
@@ -124,6 +124,24 @@ async def test_any_backend_keeps_them(backend: Any) -> None:
         assert dict(again.own) == expected
         assert len(expected) == 699
         assert dict((await runtime.nodes["a"].stored_keyed(Carts)).own) == {"x": ["milk"]}
+
+
+async def test_keys_that_come_and_go_take_the_places_of_others(backend: Any) -> None:
+    """In the store there is never more than the most keys that were there at a time, in this life and the next."""
+    async with TestRuntime() as runtime:
+        for _ in range(2):
+            visits = await stored(runtime, BackendPersistence(backend, "a"))
+            for number in range(0, 60, 3):
+                await asyncio.gather(*(visits.put(f"{number + each}", number) for each in range(3)))
+                await asyncio.gather(*(visits.delete(f"{number + each}") for each in range(3)))
+            await visits.put("x", 1)
+            await runtime.crash("a")
+
+        entries = [entry async for entry in backend.collection("keys_visits", "a").iterate()]
+        last = await stored(runtime, BackendPersistence(backend, "a"))
+
+        assert len(entries) <= 4
+        assert dict(last.own) == {"x": 1}
 
 
 async def test_who_watches_sees_no_step_back() -> None:
@@ -253,7 +271,7 @@ async def test_changes_at_once_are_made_one_after_another_and_stored_together() 
         saved: list[int] = []
         save = store.save_keys
 
-        async def noted(state: str, kept: Sequence[StoredKey], gone: Sequence[int]) -> None:
+        async def noted(state: str, kept: Sequence[StoredKey], gone: Sequence[str]) -> None:
             saved.append(len(kept))
             await save(state, kept, gone)
 
@@ -280,7 +298,7 @@ async def test_an_equal_value_is_not_stored_again() -> None:
         assert await visits.put("x", 1) == first
         assert await visits.delete("y") is False
         assert await visits.mutate("y", lambda _: None) is None
-        assert list(store.keys["visits"]) == [1]
+        assert [each.number for each in store.keys["visits"].values()] == [1]
 
 
 async def test_what_cannot_be_stored_has_not_been() -> None:

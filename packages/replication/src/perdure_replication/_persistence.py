@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from itertools import chain, count
 from typing import Any
 
 import msgspec
 
-from perdure.abc import Backend, Delete, Put, PutState, StateVersion, Write, WriteGroup
+from perdure.abc import Backend, Put, PutState, Replace, StateVersion, Write, WriteGroup
 from perdure.errors import EntryNotFound
 from perdure_replication._envelopes import StateObject
 from perdure_replication.errors import Fenced
@@ -18,7 +19,7 @@ _CLAIMS = "replicas"
 """The name of the backend's state that holds a node's incarnation. Those of its shards are called otherwise."""
 
 
-class StoredKey(msgspec.Struct, frozen=True):
+class StoredKey(msgspec.Struct, frozen=True, array_like=True):
     """A key of a keyed state as it is stored."""
 
     number: int
@@ -57,13 +58,16 @@ class StatePersistence(ABC):
 
     @abstractmethod
     def load_keys(self, state: str) -> AsyncIterator[StoredKey]:
-        """Yield what is kept of a keyed state, by ascending number. Raises when that cannot be known."""
+        """Yield what is kept of a keyed state, by ascending number. Raises when that cannot be known.
+
+        It is called before the first `save_keys` of a state.
+        """
 
     @abstractmethod
-    async def save_keys(self, state: str, kept: Sequence[StoredKey], gone: Sequence[int]) -> None:
-        """Keep some keys of a keyed state, and what is under some numbers no more: all of that, or nothing.
+    async def save_keys(self, state: str, kept: Sequence[StoredKey], gone: Sequence[str]) -> None:
+        """Keep some keys of a keyed state, each in place of what is kept of it, and others no more: all, or nothing.
 
-        The numbers of `kept` are greater than all that were kept before. The same may be saved again. Raises as `save`.
+        No key is named twice. The same may be saved again. Raises as `save`.
         """
 
     async def close(self) -> None:  # noqa: B027 - most have nothing to close
@@ -74,18 +78,49 @@ class _Life(msgspec.Struct, frozen=True, array_like=True):
     incarnation: int
 
 
-class _Key(msgspec.Struct, frozen=True, array_like=True):
-    key: str
-    version: int
-    data: bytes
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class _Places:
+    """Where the keys of a keyed state are: each has a place of its own, which another one takes when it is gone.
+
+    So a change replaces one entry, and nothing is removed between others: there are stores in which that moves all of
+    them.
+    """
+
+    def __init__(self) -> None:
+        self.of: dict[str, int] = {}
+        self.last = 0
+        self._free: list[int] = []
+
+    def found(self, place: int, stored: StoredKey | None) -> None:
+        """Learn what is at a place; the places ascend."""
+        self.last = place
+        if stored is None:
+            self._free.append(place)
+        else:
+            self.of[stored.key] = place
+
+    def taken(self, keys: Sequence[str]) -> dict[str, int]:
+        """Return the places that some keys have, or would take: the same ones until they are taken."""
+        free = chain(reversed(self._free), count(self.last + 1))
+        return {key: self.of[key] if key in self.of else next(free) for key in keys}
+
+    def take(self, taken: Mapping[str, int], gone: Sequence[str]) -> None:
+        """Give some keys their places, and leave those of others."""
+        new = sum(key not in self.of for key in taken)
+        del self._free[max(0, len(self._free) - new) :]
+        self.of.update(taken)
+        self.last = max(self.last, *taken.values()) if taken else self.last
+        self._free += [self.of.pop(key) for key in gone if key in self.of]
 
 
 class BackendPersistence(StatePersistence):
     """Keeps a node's shards in any perdure backend, as states of the prefix that is the node's name.
 
-    The keys of its keyed states are collections of that prefix, in the order of their last changes. Each save is a
-    group that expects the node's claim to be the own one, so the store itself refuses earlier lives.
-    Closing it does not close the backend.
+    The keys of its keyed states are entries of collections of that prefix. Each save is a group that
+    expects the node's claim to be the own one, so the store itself refuses earlier lives. Closing it does not
+    close the backend.
     """
 
     def __init__(self, backend: Backend, node: str) -> None:
@@ -94,6 +129,7 @@ class BackendPersistence(StatePersistence):
         self._node = node
         self._claims = backend.state(_CLAIMS, node)
         self._claimed: int | None = None
+        self._places: dict[str, _Places] = {}
         self._turn = asyncio.Lock()
 
     async def claim(self, at_least: int) -> int:
@@ -119,17 +155,29 @@ class BackendPersistence(StatePersistence):
         await self._commit([PutState(_state_of(record.state), self._node, msgspec.msgpack.encode(record))])
 
     async def load_keys(self, state: str) -> AsyncIterator[StoredKey]:
-        async for number, value in self._backend.collection(_keys_of(state), self._node).iterate():
-            stored = msgspec.msgpack.decode(value, type=_Key)
-            yield StoredKey(number, stored.key, stored.version, stored.data)
+        places, found = _Places(), list[StoredKey]()
+        async for place, value in self._backend.collection(_keys_of(state), self._node).iterate():
+            stored = msgspec.msgpack.decode(value, type=StoredKey | None)
+            places.found(place, stored)
+            if stored is not None:
+                found.append(stored)
+        self._places[state] = places
+        for stored in sorted(found, key=lambda each: each.number):
+            yield stored
 
-    async def save_keys(self, state: str, kept: Sequence[StoredKey], gone: Sequence[int]) -> None:
-        name = _keys_of(state)
-        writes: list[Write] = [Delete(name, self._node, number) for number in gone]
+    async def save_keys(self, state: str, kept: Sequence[StoredKey], gone: Sequence[str]) -> None:
+        name, places = _keys_of(state), self._places[state]
+        taken = places.taken([each.key for each in kept])
+        writes: list[Write] = [
+            Replace(name, self._node, places.of[key], _encode(None)) for key in gone if key in places.of
+        ]
         for each in kept:
-            value = msgspec.msgpack.encode(_Key(each.key, each.version, each.data))
-            writes.append(Put(name, self._node, each.number, value))
-        await self._commit(writes)
+            place = taken[each.key]
+            write = Put if place > places.last else Replace
+            writes.append(write(name, self._node, place, _encode(each)))
+        if writes:
+            await self._commit(writes)
+        places.take(taken, gone)
 
     async def _commit(self, writes: Sequence[Write]) -> None:
         """Write as the present life. Raises `Fenced` where there is none, or a later one."""

@@ -4,9 +4,8 @@ Changes queue. Those that have come while others are stored are made one after a
 left, and stored together; then, and not before, they are seen, here and elsewhere. So whatever anybody was told is
 there in the next life.
 
-What is stored has the order of the changes: a key is stored under the number of its last change, and what was under its
-former number goes with the same write. The next life begins behind the last number that is there, in an incarnation of
-its own, so all of it is newer than what anybody holds.
+With each key its number is stored, by which what is loaded comes into the order of the changes. The next life begins
+behind the last number that is there, in an incarnation of its own, so all of it is newer than what anybody holds.
 """
 
 from __future__ import annotations
@@ -67,8 +66,8 @@ class StoredKeyed(Keys[V]):
         super().__init__(node, state, part, wanted, pace)
         self._persistence = persistence
         self._waiting: deque[_Wanted[V]] = deque()
-        self._unread: dict[str, int] = {}
-        """Keys whose stored values cannot be read, and under which numbers they are."""
+        self._unread = 0
+        """Keys whose stored values cannot be read."""
         self._work: asyncio.Task[None] | None = None
 
     async def load(self) -> None:
@@ -184,14 +183,10 @@ class StoredKeyed(Keys[V]):
         new = [each for each in made if each.is_new]
         if not new:
             return
-        numbers = {each.wanted.key: (number, each.data) for number, each in enumerate(new, self._part.number + 1)}
-        kept = [
-            StoredKey(number, key, self._state.wire, data)
-            for key, (number, data) in numbers.items()
-            if data is not None
-        ]
-        former = (place for key in numbers for place in (self._part.place(key), self._unread.get(key)))
-        gone = [place for place in former if place is not None]
+        last = {each.wanted.key: (number, each.data) for number, each in enumerate(new, self._part.number + 1)}
+        version = self._state.wire
+        kept = [StoredKey(number, key, version, data) for key, (number, data) in last.items() if data is not None]
+        gone = [key for key, (_, data) in last.items() if data is None]
         while True:
             try:
                 await self._node._save(self._persistence.save_keys(self.name, kept, gone))
@@ -199,8 +194,6 @@ class StoredKeyed(Keys[V]):
             except OutcomeUnknown as error:
                 _log.warning("%s: %s: keys may or may not be stored, and are stored again: %s", *self._whose, error)
                 await self._node._pause(self._node._settings.save_retry)
-        for key in numbers:
-            self._unread.pop(key, None)
 
     def _seen(self, made: _Made[V]) -> Generation | None:
         """Let a change that is stored be seen, and return the generation of its key."""
@@ -217,9 +210,9 @@ class StoredKeyed(Keys[V]):
 
     def _cannot_read(self, stored: StoredKey, error: Exception) -> None:
         """Leave a key in the store that this program cannot read: another one may. It is gone when it is put."""
-        self._unread[stored.key] = stored.number
-        if is_worth_a_line(len(self._unread)):
-            count = f"the {len(self._unread):,}. such"
+        self._unread += 1
+        if is_worth_a_line(self._unread):
+            count = f"the {self._unread:,}. such"
             _log.warning("%s: %s: the stored key %r is left out, %s: %s", *self._whose, stored.key, count, error)
 
 

@@ -18,8 +18,8 @@ class InMemoryPersistence(StatePersistence):
         self.records: dict[str, StateObject] = {}
         self.saved: list[tuple[StateObject, tuple[Any, ...]]] = []
         """Every save that succeeded, with its changes."""
-        self.keys: dict[str, dict[int, StoredKey]] = {}
-        """The keys of each keyed state, by number."""
+        self.keys: dict[str, dict[str, StoredKey]] = {}
+        """The keys of each keyed state."""
         self._claims: list[int] = []
         self._own = 0
 
@@ -43,15 +43,15 @@ class InMemoryPersistence(StatePersistence):
         self.saved.append((record, tuple(changes)))
 
     async def load_keys(self, state: str) -> AsyncIterator[StoredKey]:
-        for _, stored in sorted(self.keys.get(state, {}).items()):
+        for stored in sorted(self.keys.get(state, {}).values(), key=lambda each: each.number):
             yield stored
 
-    async def save_keys(self, state: str, kept: Sequence[StoredKey], gone: Sequence[int]) -> None:
+    async def save_keys(self, state: str, kept: Sequence[StoredKey], gone: Sequence[str]) -> None:
         self._check()
         keys = self.keys.setdefault(state, {})
-        for number in gone:
-            keys.pop(number, None)
-        keys.update((each.number, each) for each in kept)
+        for key in gone:
+            keys.pop(key, None)
+        keys.update((each.key, each) for each in kept)
 
     def _check(self) -> None:
         if not self._claims or self._claims[-1] != self._own:
@@ -89,7 +89,7 @@ class FailingPersistence(StatePersistence):
         async for stored in self._behind.load_keys(state):
             yield stored
 
-    async def save_keys(self, state: str, kept: Sequence[StoredKey], gone: Sequence[int]) -> None:
+    async def save_keys(self, state: str, kept: Sequence[StoredKey], gone: Sequence[str]) -> None:
         self._check()
         await self._behind.save_keys(state, kept, gone)
 
