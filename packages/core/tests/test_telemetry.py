@@ -16,7 +16,7 @@ from perdure import ActorSystem, _plugins
 from perdure.abc import Conflict, WriteGroup
 from perdure.actors import Failed, Restarted
 from perdure.errors import StoreUnavailable
-from perdure.telemetry import Committed, Ended, Observed, Observer
+from perdure.telemetry import Committed, Ended, Following, Observed, Observer
 from perdure_testkit import FaultyBackend
 
 from .puppet import Do, Puppet, raising, returning
@@ -39,8 +39,8 @@ class Diary(Observer):
     def asking(self, actor: Observed, message: str, context: contextvars.Context) -> Ended:
         return self._begun(f"asking {actor.shown} {message}")
 
-    def handling(self, actor: Observed, message: str, asked: bool) -> Ended:
-        return self._begun(f"handling {actor.type_name} {message} {'asked' if asked else 'told'}")
+    def handling(self, actor: Observed, message: str, asked: bool) -> Following:
+        return Following(self._begun(f"handling {actor.type_name} {message} {'asked' if asked else 'told'}"))
 
     def recovering(self, actor: Observed) -> Ended:
         return self._begun(f"recovering {actor.shown}")
@@ -137,6 +137,23 @@ async def test_what_is_set_in_the_context_of_an_ask_is_seen_by_its_handler_alone
 
         assert await ref.ask(Do(look)) == "in the handler"
         assert place.get() == "nowhere"
+
+
+async def test_writes_are_told_of_only_while_a_handling_is_followed(store: FaultyBackend) -> None:
+    class Timing(Diary):
+        def handling(self, actor: Observed, message: str, asked: bool) -> Any:
+            ended = self._begun("handling")
+            return Following(ended) if message == "Write" else ended
+
+    diary = Timing()
+    async with ActorSystem(store=store, observers=[diary]) as system:
+        with pytest.raises(ValueError, match="broken"):
+            await system.ref(PureTape, "t").ask(Break((1,)))
+        await system.ref(PureTape, "t").ask(Write((2,)))
+
+        assert system.observed.writing is None
+    assert diary.lines.count("committed [None]") == 2
+    assert diary.lines.count("writing 1") == 1
 
 
 async def test_several_observers_hear_the_same(store: FaultyBackend) -> None:

@@ -105,6 +105,7 @@ class Cell:
         "props",
         "rested_at",
         "system",
+        "type_name",
     )
 
     def __init__(self, system: ActorSystem, parent: Cell | None, path: ActorPath, key: str, props: Props) -> None:
@@ -113,6 +114,7 @@ class Cell:
         self.path = path
         self.key = key
         self.props = props
+        self.type_name = props.actor_type.type_name
         self.closed = False
         self.parting = False  # true while it waits for the end of its children
         self.rested_at = 0.0
@@ -139,10 +141,6 @@ class Cell:
         return f"<Cell {self.path}>"
 
     # What observers see.
-
-    @property
-    def type_name(self) -> str:
-        return self.props.actor_type.type_name
 
     @property
     def shown(self) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeAlias, TypeVar
 
 from perdure._fields import fields
-from perdure.telemetry._observer import Ended, Observer
+from perdure.telemetry._observer import Ended, Following, Observer
 
 T = TypeVar("T")
 Hook: TypeAlias = Callable[..., Any]
@@ -24,8 +24,8 @@ class Observation:
     """The hooks of some observers as one. They are those of `Observer`."""
 
     __slots__ = (
-        "_awaited",
         "_complained",
+        "_followed",
         "_writing",
         "asking",
         "closed",
@@ -38,8 +38,8 @@ class Observation:
     )
 
     def __init__(self, observers: Sequence[Observer] = ()) -> None:
-        self._awaited = 0  # ends of handlings
         self._complained: set[str] = set()
+        self._followed = 0  # handlings
         self._writing = self._hook("writing", observers)
         self.asking = self._hook("asking", observers)
         self.closed = self._hook("closed", observers)
@@ -49,7 +49,7 @@ class Observation:
         self.opened = self._hook("opened", observers)
         self.recovering = self._hook("recovering", observers)
         self.writing: Hook | None = None
-        """None too while no observer waits for the end of a handling, which is most of the time."""
+        """None too while no handling is followed, which is most of the time."""
 
     def __bool__(self) -> bool:
         """Tell whether anything is observed."""
@@ -67,7 +67,7 @@ class Observation:
         """Return the hook of an observer, which raises nothing, and whose ends do not either."""
         hook: Hook = getattr(observer, name)
         what = f"{type(observer).__name__}.{name}"
-        guard_end = self._awaited_end if name == "handling" else self._guarded_end
+        guard_end = self._followed_end if name == "handling" else self._guarded_end
 
         # One for each number of arguments: a call with `*arguments` takes as long as a quick hook.
         def one(first: Any) -> Hook | None:
@@ -102,15 +102,17 @@ class Observation:
 
         return guarded
 
-    def _awaited_end(self, what: str, ended: Hook) -> Hook:
-        """Have writes told of until this end."""
-        self._awaited += 1
+    def _followed_end(self, what: str, ended: Hook | Following) -> Hook:
+        """Return the end of a handling, and have writes told of until then if it is followed."""
+        if not isinstance(ended, Following):
+            return self._guarded_end(what, ended)
+        self._followed += 1
         self.writing = self._writing
-        guarded = self._guarded_end(what, ended)
+        guarded = self._guarded_end(what, ended.ended)
 
         def counted(outcome: Any) -> None:
-            self._awaited -= 1
-            if not self._awaited:
+            self._followed -= 1
+            if not self._followed:
                 self.writing = None
             guarded(outcome)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextvars import Context
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from perdure.abc import Conflict, WriteGroup
@@ -19,6 +19,12 @@ Ended: TypeAlias = Callable[[BaseException | None], object]
 
 Committed: TypeAlias = "Callable[[Sequence[Conflict | BaseException | None]], object]"
 """Called when a commit is over, with what became of each group: None, if it is durable."""
+
+
+class Following(NamedTuple):
+    """What `Observer.handling` returns to be told of the writes as well, until the end of the handling."""
+
+    ended: Ended
 
 
 class Observed(Protocol):
@@ -54,7 +60,7 @@ class Observer:
         `context.run(…)`, the handler sees, and whoever it asks in turn, and the asker does not.
         """
 
-    def handling(self, actor: Observed, message: str, asked: bool) -> Ended | None:
+    def handling(self, actor: Observed, message: str, asked: bool) -> Ended | Following | None:
         """Note that an actor begins to handle a message, in its context. If nobody `asked`, it was told."""
 
     def recovering(self, actor: Observed) -> Ended | None:
@@ -63,7 +69,7 @@ class Observer:
     def writing(self, group: WriteGroup) -> None:
         """Note that a group waits to be committed; in the context of whoever writes it.
 
-        Called only while an observer waits for the end of some `handling`.
+        Called only while an observer is `Following` some handling, which may be another.
         """
 
     def committing(self, groups: Sequence[WriteGroup], size: int) -> Committed | None:

@@ -19,7 +19,7 @@ from perdure.abc import Conflict, WriteGroup
 from perdure.actors import SystemEvent
 from perdure.contrib.opentelemetry._figures import Figures
 from perdure.contrib.opentelemetry._spans import Spans, followed
-from perdure.telemetry import Committed, Ended, Observed, Observer
+from perdure.telemetry import Committed, Ended, Following, Observed, Observer
 
 _NAME = "perdure"
 
@@ -69,15 +69,18 @@ class OpenTelemetry(Observer):
             return None
         return context.run(self._spans.ask, actor, message)
 
-    def handling(self, actor: Observed, message: str, asked: bool) -> Ended | None:
+    def handling(self, actor: Observed, message: str, asked: bool) -> Ended | Following | None:
         name = actor.type_name
         handled = self._handled.get(name) or self._figures.first_of(name)
         handled.count += 1
         now = monotonic()
-        if asked and followed.get() is None:  # as nearly always
+        if asked and (not self._spans.live or followed.get() is None):  # as nearly always
             return None if now < handled.due else self._figures.handling(handled, now, None)
-        span = self._spans.handle(actor, message, asked)
-        return span if now < handled.due else self._figures.handling(handled, now, span)
+        ended = self._spans.handle(actor, message, asked)
+        if now >= handled.due:
+            measured = self._figures.handling(handled, now, ended)
+            return measured if ended is None else Following(measured)
+        return None if ended is None else Following(ended)
 
     def recovering(self, actor: Observed) -> Ended | None:
         return self._figures.recovering(actor.type_name, self._spans.recover(actor))

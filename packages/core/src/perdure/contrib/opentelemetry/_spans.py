@@ -48,6 +48,8 @@ class Spans:
         self._since = monotonic()
         self.next_root = 0.0 if roots else inf
         """Until when no trace may begin, of the monotonic clock."""
+        self.live = 0
+        """How many asks and handlings are recorded now."""
         self._writes: dict[int, tuple[WriteGroup, Span]] = {}  # by the id of the group, which is kept here so long
 
     def ask(self, actor: Observed, message: str) -> Ended | None:
@@ -151,8 +153,10 @@ class Spans:
             return None
         way = Way(span)
         followed.set(way)
+        self.live += 1
 
         def ended(error: BaseException | None) -> None:
+            self.live -= 1
             for group in way.writes:  # what nobody waits for, or never had its turn
                 if (left := self._writes.pop(group, None)) is not None:
                     _end(left[1], error)
