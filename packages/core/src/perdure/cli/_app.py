@@ -113,7 +113,7 @@ def run(arguments: Sequence[str] | None) -> int:
             say(error)
             return 2
         except OSError as error:
-            say(error)
+            say(f"{error.strerror}: {error.filename}" if error.strerror and error.filename else error)
             return _FAILED
         except Exception:
             traceback.print_exc()  # it is perdure's mistake, and no user's
