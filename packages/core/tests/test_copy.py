@@ -477,6 +477,29 @@ class TestDamage:
 
         assert (result.events, result.damaged_count) == (0, 1)
 
+    @pytest.mark.parametrize("number", [2, 5])
+    async def test_what_a_backup_has_stays_in_the_place_of_what_is_damaged(
+        self, store: FaultyBackend, target: FaultyBackend, number: int
+    ) -> None:
+        """A backup is brought up to a store that was damaged since: also where its last record is."""
+        await tell(store, ELEVEN[:5])
+        await copy(store, target)
+        await tell(store, ELEVEN[5:])
+        sound = await entries(store, "events", "Pocketbook/a")
+        await write(store, Put("events", "Pocketbook/a", number, sound[number][:-1] + b"?"))
+
+        result = await copy(store, target, skip_damaged=True)
+
+        assert (result.damaged_count, await entries(target, "events", "Pocketbook/a")) == (1, sound)
+
+    async def test_a_target_that_differs_below_the_damage_is_refused(
+        self, damaged: FaultyBackend, target: FaultyBackend
+    ) -> None:
+        await tell(target, [f"{text}!" for text in ELEVEN[:5]])
+
+        with pytest.raises(TargetDiffers):
+            await copy(damaged, target, skip_damaged=True)
+
     @pytest.mark.parametrize("collection", ["snapshots", "durable", "archive"])
     async def test_it_is_said_where_the_damage_is(
         self, store: FaultyBackend, target: FaultyBackend, collection: str

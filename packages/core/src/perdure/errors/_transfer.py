@@ -8,7 +8,7 @@ from perdure.errors._root import PerdureError
 class TargetDiffers(PerdureError):
     """A target holds what the source does not: another record in the same place, a longer log, a later owner.
 
-    Nothing of it was changed, and a log never forks.
+    Nothing that it had was changed, and a log never forks.
     """
 
     def __init__(self, collection: str, name: str, number: int, reason: str) -> None:
@@ -21,7 +21,7 @@ class TargetDiffers(PerdureError):
     def __str__(self) -> str:
         return (
             f"the target has {self.collection}/{self.name} at {self.number}: {self.reason}; "
-            f"nothing of it was changed: use an empty target, or one that only a copy of this source has written"
+            f"nothing that it had was changed: use an empty target, or one that only a copy of this source has written"
         )
 
 

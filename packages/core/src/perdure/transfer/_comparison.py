@@ -20,7 +20,7 @@ from perdure.persistence._entity import STATES
 from perdure.security._names import PREFIX, STATE
 from perdure.security._subjects import SUBJECT_KEYS
 from perdure.snapshots import ARCHIVE, SNAPSHOTS
-from perdure.transfer._damage import Inspection, problem_of
+from perdure.transfer._damage import Inspection
 from perdure.transfer._feed import Feed
 from perdure.transfer._landing import Landed
 from perdure.transfer._together import together, windows
@@ -101,7 +101,7 @@ class Comparison:
     async def _note_missing(self, collection: str, name: str) -> None:
         """Note that the target has nothing of a log, unless all of it that could be copied is damaged."""
         page = await self._source.page(collection, name, 1, MAX_KEY + 1, limit=1, max_bytes=1, reverse=True)
-        if not (self._inspection.skips and page.entries and problem_of(page.entries[0].value) is not None):
+        if not (page.entries and self._inspection.leaves_out(page.entries[0].value)):
             self._missing[collection].add(name)
 
     async def _found(self, collection: str, name: str, start: int, stop: int) -> list[Entry]:
@@ -129,10 +129,11 @@ class Comparison:
         for number in sorted({*theirs, *ours}):
             if theirs.get(number) == ours.get(number):
                 continue
+            if number in theirs and self._inspection.leaves_out(theirs[number]):
+                continue  # what the target has in its place is of an earlier copy, or of a backup
             if number not in ours:
-                if not (self._inspection.skips and problem_of(theirs[number]) is not None):
-                    raise TargetDiffers(collection, name, number, "the record is missing")
-            elif number in theirs or not await self._is_gone(collection, name, number):
+                raise TargetDiffers(collection, name, number, "the record is missing")
+            if number in theirs or not await self._is_gone(collection, name, number):
                 raise TargetDiffers(collection, name, number, "it holds another record here")
 
     async def _is_gone(self, collection: str, name: str, number: int) -> bool:
@@ -147,7 +148,7 @@ class Comparison:
         theirs, stored = await self._source.read_state(state, name)
         if value == stored and (state != OWNERS or version == theirs):
             self._result.compared += stored is not None
-        elif self._inspection.skips and stored is not None and state == STATES and problem_of(stored) is not None:
+        elif state == STATES and stored is not None and self._inspection.leaves_out(stored):
             return
         elif not await self._went_on(state, name, version, theirs):
             raise TargetDiffers(state, name, version, "it has another value than the source")

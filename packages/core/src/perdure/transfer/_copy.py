@@ -46,7 +46,8 @@ async def copy(
 
     Raises `TargetDiffers` before anything is written to a target that has, under a name of the source, other records,
     a longer log or a later owner; `CorruptionError` naming the first record that is damaged, or missing in the midst of
-    a log, and with `skip_damaged` copies the others, and lists it; `StoreError`: mend what it says, and call again.
+    a log, and with `skip_damaged` copies the others, lists it, and leaves what the target has in its place: so a backup
+    is brought up to a store that is damaged. `StoreError`: mend what it says, and call again.
     """
     if source == target:
         raise ValueError(f"source and target are one store: {name_of(source) or 'give two'}")
@@ -54,7 +55,7 @@ async def copy(
     result = Copied()
     async with opened(source, create=False) as one, _opened_target(target, dry_run=dry_run) as other:
         inspection = Inspection(result, skip=skip_damaged)
-        await refuse_fork(one, other, name_of(source))
+        await refuse_fork(one, other, name_of(source), inspection)
         if not dry_run:
             await note_source(other, name_of(source))
         walk, landing = Walk(one, inspection), Landing(other, result, dry_run=dry_run)

@@ -30,7 +30,7 @@ class Inspection:
     """Looks at each record as far as no key is needed: checksums of plain ones, headers of sealed ones."""
 
     def __init__(self, result: Damages, *, skip: bool) -> None:
-        self.skips = skip
+        self._skips = skip
         self._result = result
 
     def sound(self, collection: str, records: list[FeedRecord]) -> list[FeedRecord]:
@@ -47,9 +47,13 @@ class Inspection:
         self.report(CorruptionError(name, number, *_told(collection, reason)))
         return False
 
+    def leaves_out(self, record: bytes) -> bool:
+        """Tell whether a record is damaged, and passed over for that."""
+        return self._skips and problem_of(record) is not None
+
     def report(self, error: CorruptionError | DamagedLine) -> None:
         """Note what is damaged. Raises it, unless it skips."""
-        if not self.skips:
+        if not self._skips:
             raise error
         self._result.damaged_count += 1
         if len(self._result.damaged) < _MOST:

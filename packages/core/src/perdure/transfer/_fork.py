@@ -10,13 +10,14 @@ from __future__ import annotations
 from contextlib import aclosing
 from urllib.parse import urlsplit
 
-from perdure.abc import MAX_KEY, Backend, PutState, StateVersion, WriteGroup
+from perdure.abc import Backend, PutState, StateVersion, WriteGroup
 from perdure.errors import TargetDiffers
 from perdure.journal import EVENTS
 from perdure.persistence._changes import DURABLE
 from perdure.persistence._claims import OWNERS
 from perdure.security._names import PREFIX, STATE
 from perdure.security._subjects import SUBJECT_KEYS
+from perdure.transfer._damage import Inspection
 from perdure.transfer._together import together, windows
 from perdure.upkeep._names import stored_names
 
@@ -32,10 +33,13 @@ def name_of(store: str | Backend) -> str:
     return url._replace(netloc=url.netloc.rpartition("@")[2]).geturl()
 
 
-async def refuse_fork(source: Backend, target: Backend, name: str) -> None:
-    """Raise `TargetDiffers` unless each log of the target that the source has is a beginning of it."""
+async def refuse_fork(source: Backend, target: Backend, name: str, inspection: Inspection) -> None:
+    """Raise `TargetDiffers` unless each log of the target that the source has is a beginning of it.
+
+    Where the inspection leaves damaged records out, the last one that is not is looked at.
+    """
     _, first = await target.read_state(_TRANSFER, _SOURCE)
-    check = _Check(source, target, first == name.encode())
+    check = _Check(source, target, inspection, first == name.encode())
     await check.names()
     for collection in (EVENTS, DURABLE, SUBJECT_KEYS):
         async with (
@@ -56,9 +60,10 @@ async def note_source(target: Backend, name: str) -> None:
 
 
 class _Check:
-    def __init__(self, source: Backend, target: Backend, trusts: bool) -> None:
+    def __init__(self, source: Backend, target: Backend, inspection: Inspection, trusts: bool) -> None:
         self._source = source
         self._target = target
+        self._inspection = inspection
         self._trusts = trusts
 
     async def names(self) -> None:
@@ -69,23 +74,36 @@ class _Check:
             raise TargetDiffers(STATE, PREFIX, version, "it was sealed by itself, or the source was sealed anew since")
 
     async def log(self, collection: str, name: str) -> None:
-        page = await self._target.page(collection, name, 1, MAX_KEY + 1, limit=1, max_bytes=1, reverse=True)
+        end = await self._target.last(collection, name)
         last = await self._source.last(collection, name)
-        if not page.entries or not last:
+        if not end or not last:
             return
-        number, record = page.entries[0]
-        if number > last:
-            raise TargetDiffers(collection, name, number, f"it goes on there, and the source ends at {last}")
-        found = await self._source.page(collection, name, number, number + 1, limit=1, max_bytes=1)
-        if not found.entries and not self._trusts:
+        if end > last:
+            raise TargetDiffers(collection, name, end, f"it goes on there, and the source ends at {last}")
+        number, theirs = await self._last_sound(collection, name, end)
+        if theirs is None and not self._trusts:
             reason = "the source has compacted what it could be compared with, and this is not known to be its copy"
-            raise TargetDiffers(collection, name, number, reason)
-        if found.entries and found.entries[0].value != record:
+            raise TargetDiffers(collection, name, end, reason)
+        if theirs is not None and theirs != await _record(self._target, collection, name, number):
             raise TargetDiffers(collection, name, number, "it holds another record here")
         await self._owner(name)
+
+    async def _last_sound(self, collection: str, name: str, number: int) -> tuple[int, bytes | None]:
+        """Return the last record of the source, up to a number, that is not left out."""
+        record = await _record(self._source, collection, name, number)
+        while record is not None and self._inspection.leaves_out(record):
+            number -= 1
+            record = await _record(self._source, collection, name, number)
+        return number, record
 
     async def _owner(self, name: str) -> None:
         version, value = await self._target.read_state(OWNERS, name)
         theirs, known = await self._source.read_state(OWNERS, name)
         if version > theirs or (version == theirs and value != known):
             raise TargetDiffers(OWNERS, name, version, f"it was claimed there, and by epoch {theirs} in the source")
+
+
+async def _record(store: Backend, collection: str, name: str, number: int) -> bytes | None:
+    """Return what a store has at a number; None if it has nothing."""
+    page = await store.page(collection, name, number, number + 1, limit=1, max_bytes=1)
+    return page.entries[0].value if page.entries else None
