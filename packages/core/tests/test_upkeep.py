@@ -134,7 +134,7 @@ class TestVerify:
         assert [problem.sequence_number for problem in result.problems] == [2, 5]
         assert (result.events, result.states) == (6, 1)
 
-    async def test_others_have_their_turn_every_five_hundred_records(self, store: Backend) -> None:
+    async def test_others_have_their_turn_every_few_hundred_records(self, store: Backend) -> None:
         """When progress is told, which it is in the end too."""
         await write(store, *(Put("events", "Diary/a", number, b"?") for number in range(1, 2000)))
         seen: list[int] = []

@@ -85,7 +85,7 @@ async def stats(
 
     A sealed store is counted without a sealing too: then the times of its events are not known, nor, where names are
     hidden, their types. All is read once; memory does not grow with the store. `progress` is told of what was counted
-    so far, about every five hundred records.
+    so far, every few hundred records.
 
     Raises `StoreError` when the store cannot be read, `SealError` or `SealedStore` when the sealing is not its own.
     """

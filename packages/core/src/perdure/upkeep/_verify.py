@@ -30,7 +30,8 @@ from perdure.upkeep._names import stored_names
 from perdure.upkeep._opened import elsewhere, opened
 
 _MOST = 1000
-_BREATH = 512
+_BREATH, _SEALED_BREATH = 512, 256
+"""Records that are looked at in one turn of the loop: some three milliseconds."""
 
 
 class Verification(msgspec.Struct, kw_only=True):
@@ -73,7 +74,7 @@ async def verify(
     Without a sealing, sealed records are not opened. Name the `actor_types` that have a sealing of their own.
     `snapshots` and `archive` are those of the system, where they are elsewhere. With an `anchor` (or that of the
     sealing) each log is held to its anchored head, and each durable state to what it was. `found` is told of each
-    problem at once, `progress` of the counts, about every five hundred records and in the end. Others have their turn
+    problem at once, `progress` of the counts, every few hundred records and in the end. Others have their turn
     as often. Memory does not grow with the store.
 
     Raises `StoreError` when the store cannot be read, `SealError` or `SealedStore` when the sealing is not its own.
@@ -115,6 +116,7 @@ class _Verifier:
         self._backend = backend
         self._vault = vault
         self._seals = vault.seals
+        self._breath = _SEALED_BREATH if vault.seals else _BREATH
         self.anchor = anchor
         self._snapshots = snapshots
         self._archive = archive
@@ -194,8 +196,8 @@ class _Verifier:
 
     async def _follow(self, log: Followed, entries: list[Entry]) -> None:
         """Look at a page of events."""
-        for start in range(0, len(entries), _BREATH):
-            some = entries[start : start + _BREATH]
+        for start in range(0, len(entries), self._breath):
+            some = entries[start : start + self._breath]
             await self._look_up(some)
             log.follow(some)
             for (number, _), record in zip(some, self._opened(EVENTS, log.name, some), strict=True):
@@ -207,7 +209,7 @@ class _Verifier:
     async def _looked_at(self, records: int) -> None:
         """Let others run after so many records, and tell of them."""
         self._unsaid += records
-        if self._unsaid >= _BREATH:
+        if self._unsaid >= self._breath:
             self._unsaid = 0
             self._progress(self.result)
             await asyncio.sleep(0)
