@@ -201,7 +201,8 @@ class Figures:
     def _count(
         self, name: str, labels: Mapping[str, str] | None = None, error: BaseException | None = None, by: int = 1
     ) -> None:
-        self._counts[name][tuple(_with_error(labels or {}, error).items())] += by
+        key = () if labels is None and error is None else tuple(_with_error(labels or {}, error).items())
+        self._counts[name][key] += by
 
     # What the collector reads.
 

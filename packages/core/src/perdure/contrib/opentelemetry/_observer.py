@@ -92,11 +92,12 @@ class OpenTelemetry(Observer):
     def committing(self, groups: Sequence[WriteGroup], size: int) -> Committed:
         committed = self._spans.commit(groups, size)
         measured = self._figures.committing(groups, size)
+        if committed is None:
+            return measured
 
         def both(outcomes: Sequence[Conflict | BaseException | None]) -> None:
             measured(outcomes)
-            if committed is not None:
-                committed(outcomes)
+            committed(outcomes)
 
         return both
 
