@@ -240,7 +240,8 @@ class TestProcesses:
             process.send_signal(signal.SIGINT)
             _, error = process.communicate(timeout=60)
 
-        assert (process.returncode, error) in [(130, b""), (-signal.SIGINT, b"")]
+        assert process.returncode in (130, -signal.SIGINT, 0)  # 0 where it was quicker
+        assert error.count(b"\n") == (process.returncode == 0)
         assert run("verify", f"sqlite:///{file}").code == 0
         assert run("copy", long, f"sqlite:///{file}").code == 0
         assert held(f"sqlite:///{file}") == held(long)

@@ -50,7 +50,7 @@ async def copy(
     is brought up to a store that is damaged. `StoreError`: mend what it says, and call again.
     """
     if source == target:
-        raise ValueError(f"source and target are one store: {name_of(source) or 'give two'}")
+        raise ValueError("source and target are one store: give two")
     tell = progress or _silent
     result = Copied()
     async with opened(source, create=False) as one, _opened_target(target, dry_run=dry_run) as other:

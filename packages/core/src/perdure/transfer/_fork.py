@@ -2,12 +2,13 @@
 
 The last record of each log of the target is that of the source, or was compacted there since. Of the latter nobody can
 tell, so it is believed only of a target that says that it was filled from this source: the state `transfer` of the
-target holds the name of the store that was copied into it first.
+target holds the digest of the URL that was copied into it first.
 """
 
 from __future__ import annotations
 
 from contextlib import aclosing
+from hashlib import sha256
 from urllib.parse import urlsplit
 
 from perdure.abc import Backend, PutState, StateVersion, WriteGroup
@@ -26,11 +27,11 @@ _WINDOW = 64
 
 
 def name_of(store: str | Backend) -> str:
-    """Return by what a target remembers its source: its URL without user and password; nothing for an open one."""
+    """Return by what a target remembers its source: a digest of its URL without user; nothing for an open one."""
     if isinstance(store, Backend):
         return ""
     url = urlsplit(store)
-    return url._replace(netloc=url.netloc.rpartition("@")[2]).geturl()
+    return sha256(url._replace(netloc=url.netloc.rpartition("@")[2]).geturl().encode()).hexdigest()
 
 
 async def refuse_fork(source: Backend, target: Backend, name: str, inspection: Inspection) -> None:

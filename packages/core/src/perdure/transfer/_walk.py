@@ -50,7 +50,7 @@ class _Beside(NamedTuple):
 class Walk:
     """One reading of a store."""
 
-    _WINDOW: ClassVar[int] = 64
+    _WINDOW: ClassVar[int] = 32
 
     def __init__(self, source: Backend, inspection: Inspection) -> None:
         self.stage = "events"
