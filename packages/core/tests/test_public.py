@@ -22,6 +22,7 @@ DOORS = [
     "perdure.actors",
     "perdure.cli",
     "perdure.evolution",
+    "perdure.inspector",
     "perdure.journal",
     "perdure.persistence",
     "perdure.query",
