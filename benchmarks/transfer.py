@@ -64,7 +64,7 @@ async def tables(run: Run) -> AsyncIterator[Table]:
 
 async def table(run: Run, scheme: str) -> Table:
     """Fill a store, and move it."""
-    total = run.pick(1_000_000, 20_000)
+    total = run.pick(1_000_000, 5_000)
     source, file = run.url("source", scheme), run.folder / "source.jsonl"
     await store_all(source, _puts(total))
     works: dict[str, tuple[Callable[..., Awaitable[Figure]], str]] = {
