@@ -275,6 +275,31 @@ class TestSampling:
         assert offered == ["ask Relay/Pass"]
         collector.close()
 
+    async def test_of_a_told_message_decides_for_what_it_leads_to(self, store: FaultyBackend) -> None:
+        """Where the sampler drops the handling of a told message, its writes are not put into the teller's trace."""
+
+        class Choosy(Sampler):
+            def should_sample(self, parent_context: Any, trace_id: int, name: str, *rest: Any, **named: Any) -> Any:
+                sampler = ALWAYS_OFF if name == "handle Tape/Write" else ALWAYS_ON
+                return sampler.should_sample(parent_context, trace_id, name, *rest, **named)
+
+            def get_description(self) -> str:
+                return "choosy"
+
+        collector = Collector(Choosy())
+        async with ActorSystem(store=store, observers=[collector.observer]) as system:
+            tape = system.ref(PureTape, "a")
+
+            async def tell_and_wait(context: Context) -> None:
+                await tape.tell(Write((1,)))
+                await tape.ask(Read())
+
+            await (await system.spawn(Puppet, "teller")).ask(Do(tell_and_wait))
+
+        assert "handle Puppet/Do" in collector.names()
+        assert "persist" not in collector.names()
+        collector.close()
+
     @pytest.mark.parametrize(("name", "value"), [("roots", -0.1), ("samples", 0.0)])
     def test_is_refused_where_it_makes_no_sense(self, name: str, value: float) -> None:
         with pytest.raises(ValueError, match=name):
