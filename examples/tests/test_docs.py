@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import inspect
+import logging
 import re
 import sys
 from pathlib import Path
@@ -53,6 +54,7 @@ def test_the_code_of_a_page_prints_what_its_comments_say(
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("CI", raising=False)  # golden records are written where it is not set
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(logging.getLogger("perdure"), "handlers", [])  # a page may add its own
     for name, block in modules(page).items():
         (tmp_path / f"{name}.py").write_text(block)
         monkeypatch.setitem(sys.modules, name, sys)  # so that what is imported now is forgotten afterwards
