@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 import re
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from perdure import ActorSystem
+
+pytest_plugins = ["perdure_testkit.fixtures"]
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 
@@ -22,6 +28,11 @@ def shown() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", re.findall(r"^async def (test_\w+)", README, re.MULTILINE))
-async def test_what_the_readme_shows_passes(shown: dict[str, Any], name: str) -> None:
-    """Each test that it shows passes."""
-    await shown[name]()
+async def test_what_the_readme_shows_passes(
+    shown: dict[str, Any], name: str, actor_system: ActorSystem, restart_actors: Callable[[], Awaitable[ActorSystem]]
+) -> None:
+    """Each test that it shows passes, with the fixtures that it asks for."""
+    fixtures = {"actor_system": actor_system, "restart_actors": restart_actors}
+    wanted = inspect.signature(shown[name]).parameters
+
+    await shown[name](**{name: fixtures[name] for name in wanted})
