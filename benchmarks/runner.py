@@ -22,6 +22,8 @@ SECTIONS: tuple[str, ...] = (
 )
 if find_spec("opentelemetry") is not None and find_spec("opentelemetry.sdk") is not None:
     SECTIONS = (*SECTIONS, "telemetry")
+if find_spec("starlette") is not None and find_spec("jinja2") is not None:
+    SECTIONS = (*SECTIONS, "inspector")
 if find_spec("perdure_rocksdb") is not None:
     SECTIONS = (*SECTIONS, "rocksdb")
 if find_spec("perdure_redis") is not None:

@@ -59,6 +59,8 @@ class Pages:
             pictures=pictures, wording=wording, store=store, brief=_brief, hue=pictures.Hues().of
         )
         self._templates.filters["link"] = lambda text: quote(text, safe="")
+        for name in self._templates.list_templates():  # so that the first page is as quick as the others
+            self._templates.get_template(name)
 
     def routes(self) -> list[BaseRoute]:
         return [

@@ -157,6 +157,8 @@ class States:
         page = await self._records.backend.page(EVENTS, life.name, start, stop, limit=_PAGE, max_bytes=_PAGE_BYTES)
         if not page.entries:
             raise CorruptionError(life.name, start, "the event is not in the log, and no later state is stored")
+        if not self._records.vault.seals:
+            return page.entries
         await self._records.look_up(entry.value for entry in page.entries)
         opened = self._records.vault.opened
         return [Entry(key, opened(EVENTS, life.name, key, record)) for key, record in page.entries]
