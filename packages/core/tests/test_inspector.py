@@ -137,7 +137,7 @@ async def tell(store: Backend, kind: type[Any], key: str, *texts: str, sealing: 
 
 @asynccontextmanager
 async def visitor(
-    store: Backend, *, kinds: Collection[type[Any]] = KINDS, base: str = "http://localhost:1234", **options: Any
+    store: Backend, /, *, kinds: Collection[type[Any]] = KINDS, base: str = "http://localhost:1234", **options: Any
 ) -> AsyncGenerator[Any, None]:
     """Yield a client that has no token yet."""
     app = application(store, list(kinds), token=TOKEN, **options)
@@ -192,7 +192,7 @@ class TestWhoIsLetIn:
     async def test_without_the_token_nothing_is_shown(self, store: MemoryBackend) -> None:
         await tell(store, Board, "alice", "hello")
 
-        async with visitor(store) as client:
+        async with visitor(store, store="sqlite:///alice.db") as client:
             answers = [await client.get(path) for path in ("/", "/actor?id=Board/alice", "/live", "/state.json?id=x")]
 
         assert {answer.status_code for answer in answers} == {401}
@@ -648,6 +648,11 @@ class Stream:
         await self._left.wait()
         return {"type": "http.disconnect"}
 
+    async def end(self) -> None:
+        """Return when it has ended by itself."""
+        async with asyncio.timeout(20):
+            await asyncio.shield(self._task)
+
     async def until(self, text: str) -> str:
         """Return what was sent up to the part that holds a text."""
         async with asyncio.timeout(20):
@@ -657,8 +662,10 @@ class Stream:
 
 
 @asynccontextmanager
-async def stream(store: Backend, path: str, headers: dict[str, str] | None = None) -> AsyncGenerator[Stream, None]:
-    app = application(store, KINDS, token=TOKEN, poll=0.01)
+async def stream(
+    store: Backend, path: str, headers: dict[str, str] | None = None, *, poll: float = 0.01, **options: Any
+) -> AsyncGenerator[Stream, None]:
+    app = application(store, KINDS, token=TOKEN, poll=poll, **options)
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://localhost") as client:
         cookie = (await client.get("/", params={"token": TOKEN})).headers["set-cookie"].partition(";")[0]
     async with Stream(app, path, {"host": "localhost", "cookie": cookie, **(headers or {})}) as opened:
@@ -708,6 +715,16 @@ class TestLive:
 
         async with stream(store, "/live/events", {"last-event-id": "nonsense"}) as live:
             assert "one" not in await live.until("event: ready")
+
+    @pytest.mark.parametrize("path", ["/live/events", "/live/head?id=Board/x"])
+    async def test_it_ends_when_all_is_over(self, store: MemoryBackend, path: str) -> None:
+        """Nobody who looks on keeps a server from its end."""
+        closing = asyncio.Event()
+
+        async with stream(store, path, closing=closing, poll=3600) as live:
+            await live.until(":")
+            closing.set()
+            await live.end()
 
     async def test_an_actor_is_followed_by_its_last_number(self, store: MemoryBackend) -> None:
         await tell(store, Board, "x", "a")

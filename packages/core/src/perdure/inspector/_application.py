@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any
 
@@ -33,20 +34,27 @@ def application(
     snapshots: SnapshotStore | None = None,
     store: str = "",
     poll: float = 1.0,
+    closing: asyncio.Event | None = None,
 ) -> ASGIApp:
     """Return an ASGI application that shows what is in an open store, and writes nothing.
 
     It answers those who have the `token`, asking for one of the `hosts`. Actors of `actor_types` are shown with their
     states, which are folded here: their `apply` is called. Without `sealing` what is sealed stays sealed. `snapshots`
     is the snapshot store of the system, where it has its own; `store` is what the pages call the backend; live pages
-    look for what is new every `poll` seconds.
+    look for what is new every `poll` seconds, until `closing` is set.
 
     Raises `EventTypeError`, `EvolutionError`, `ValueError` for actor types that cannot be read, or for an empty token.
     """
     if not token:
         raise ValueError("an inspector needs a token: secrets.token_urlsafe(32)")
     records = Records(backend, actor_types, sealing)
-    pages = Pages(store, records, States(records, actor_types, snapshots), snapshots, Tail(records, poll))
+    pages = Pages(
+        store,
+        records,
+        States(records, actor_types, snapshots),
+        snapshots,
+        Tail(records, poll, closing or asyncio.Event()),
+    )
     app = Starlette(routes=pages.routes(), exception_handlers={HTTPException: pages.fail, PerdureError: pages.fail})
     return Guard(app, token, hosts, _answering(pages.refuse))
 

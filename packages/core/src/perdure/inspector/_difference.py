@@ -20,7 +20,7 @@ _DEEPEST = 24
 _MOST_KEYS = 24
 """So many members of a dict that are the same are shown beside what changed."""
 
-_FEW, _MANY = 2, 20
+_FEW, _MANY = 2, 8
 """So many members of a list are shown at either end: of what is the same, and of what is not."""
 
 _SHORT = 100  # characters

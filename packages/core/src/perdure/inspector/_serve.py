@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import socket
 from collections.abc import Callable, Sequence
@@ -17,7 +18,7 @@ from perdure.persistence import PersistentActor
 from perdure.security import Sealing
 from perdure.snapshots import SnapshotStore
 
-_SECONDS_TO_FINISH = 1
+_SECONDS_TO_FINISH = 3
 
 
 async def serve(
@@ -36,7 +37,7 @@ async def serve(
     `announce` is given the address to open, which has a new token and is told to nobody else: no request is logged.
     `url` is that of the store; pages show it without what is secret in it. Raises `OSError` where it cannot listen.
     """
-    token = secrets.token_urlsafe(32)
+    token, closing = secrets.token_urlsafe(32), asyncio.Event()
     app = application(
         backend,
         actor_types,
@@ -45,6 +46,7 @@ async def serve(
         sealing=sealing,
         snapshots=snapshots,
         store=without_secrets(url),
+        closing=closing,
     )
     config = uvicorn.Config(
         app,
@@ -57,7 +59,20 @@ async def serve(
     )
     with _listener(host, port) as opened:
         announce(f"http://{_address(opened)}/?token={token}")
-        await uvicorn.Server(config).serve(sockets=[opened])
+        await _Server(config, closing).serve(sockets=[opened])
+        await asyncio.sleep(0)  # where Ctrl-C cancels, rather than what is closed next
+
+
+class _Server(uvicorn.Server):
+    """Ends what is live before it waits for the end of all answers."""
+
+    def __init__(self, config: uvicorn.Config, closing: asyncio.Event) -> None:
+        super().__init__(config)
+        self._closing = closing
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._closing.set()
+        await super().shutdown(sockets)
 
 
 def without_secrets(url: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import NamedTuple
 
 from perdure.abc import FeedRecord
@@ -26,11 +27,12 @@ class News(NamedTuple):
 
 
 class Tail:
-    """Follows all logs. Looks for what is new every `poll` seconds."""
+    """Follows all logs. Looks for what is new every `poll` seconds, until `closing` is set."""
 
-    def __init__(self, records: Records, poll: float) -> None:
-        self.poll = poll
+    def __init__(self, records: Records, poll: float, closing: asyncio.Event) -> None:
         self._records = records
+        self._poll = poll
+        self._closing = closing
         self._end: str | None = None
 
     async def follow(self, after: str | None = None) -> AsyncIterator[News]:
@@ -39,37 +41,43 @@ class Tail:
         Nothing is behind an offset that is none of this store: it begins at the end.
         """
         offset = after or await self._find_end()
-        while True:
+        while not self._closing.is_set():
             try:
                 records, offset = await self._records.backend.feed(EVENTS, offset, _PAGE)
             except ValueError:
                 records, offset = [], await self._find_end()
             except StoreError as error:
                 _log.warning("the store cannot be read: %s", error)
-                await asyncio.sleep(_PAUSE)
+                await self._pause(_PAUSE)
                 continue
             yield News(await self._opened(records), offset)
             if not records:
-                await asyncio.sleep(self.poll)
+                await self._pause(self._poll)
 
     async def heads(self, name: str, last: int) -> AsyncIterator[int]:
         """Yield the last sequence number of a log whenever it has grown, and 0 now and then when it has not."""
-        while True:
+        while not self._closing.is_set():
             try:
                 now = await self._records.backend.last(EVENTS, name)
             except StoreError as error:
                 _log.warning("the store cannot be read: %s", error)
-                await asyncio.sleep(_PAUSE)
+                await self._pause(_PAUSE)
                 continue
             yield now if now > last else 0
             last = max(last, now)
-            await asyncio.sleep(self.poll)
+            await self._pause(self._poll)
 
     async def _find_end(self) -> str:
         """Return an offset behind all that is there. No index knows it, so the first time the whole feed is read."""
         while (page := await self._records.backend.feed(EVENTS, self._end)).records:
             self._end = page.offset
         return page.offset
+
+    async def _pause(self, seconds: float) -> None:
+        """Return after so many seconds, or when all is over."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._closing.wait()
 
     async def _opened(self, records: list[FeedRecord]) -> list[Event]:
         await self._records.name_of("")
