@@ -42,6 +42,7 @@ from perdure.inspector import _states, application
 from perdure.inspector._difference import NOTHING, Line, difference
 from perdure.inspector._documents import document, pretty
 from perdure.inspector._guard import LOOPBACK, hosts_of
+from perdure.inspector._records import Records
 from perdure.inspector._serve import without_secrets
 from perdure.journal import EVENTS
 from perdure.memory import MemoryBackend
@@ -475,12 +476,12 @@ class TestStates:
             for number in range(40):
                 await system.ref(Board, "x").ask(Strike() if number % 3 == 2 else Note(str(number)))
         numbers = random.Random(7).sample(range(1, 41), 40)
+        states = _states.States(Records(store, KINDS, None), KINDS, None)
 
-        async with inspector(store) as client:
-            await seen(client, "/actor", id="Board/x")
-            found = await states(client, "Board/x", numbers)
+        found = {number: await states.change("Board/x", "Board/x", number, None) for number in numbers}
 
-        assert found == await replayed(store, Board, "x", numbers)
+        right = await replayed(store, Board, "x", range(41))
+        assert found == {number: (right[number - 1], right[number]) for number in numbers}
 
     @pytest.mark.parametrize("kind", [Shelf, Lamp])
     async def test_they_go_on_from_what_is_stored(self, store: MemoryBackend, kind: type[Any]) -> None:
@@ -511,9 +512,10 @@ class TestStates:
 
         async with inspector(store) as client:
             await seen(client, "/actor", id="Board/x")
-            store.entries = 0
+            folded, store.entries = store.entries, 0
             await seen(client, "/step", id="Board/x", at=5_250)
 
+        assert folded < 10_000 + 300
         assert store.entries < 500 + 150
 
     async def test_a_damaged_record_is_named_and_passed(self, store: MemoryBackend) -> None:
@@ -650,12 +652,12 @@ class Stream:
 
     async def end(self) -> None:
         """Return when it has ended by itself."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await asyncio.shield(self._task)
 
     async def until(self, text: str) -> str:
         """Return what was sent up to the part that holds a text."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while text not in (part := (await self._sent.get()).get("body", b"").decode()):
                 pass
         return part
