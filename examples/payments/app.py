@@ -9,14 +9,15 @@
 | `GET /transfers/{id}` | how far it is |
 | `GET /overview` | how many transfers are at each stage, from the read model |
 | `GET /health/ready` | whether it can work, and why not |
+| `/inspector/?token=…` | the life of each account and transfer, if `PAYMENTS_INSPECTOR_TOKEN` is set |
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,9 +26,11 @@ from examples.payments.statements import Statements
 from examples.payments.transfers import AnotherOrder, Look, NoTransfer, Order, Pay, Resume, Transfer
 from fastapi import FastAPI, Query, Request
 from pydantic import BaseModel, PositiveInt
+from starlette.routing import Mount
 
 from perdure import ActorSystem
 from perdure.contrib.fastapi import Reply, System, answer_errors, health_routes
+from perdure.inspector import application
 
 _AT_ONCE = 64
 """Transfers that are taken up again at a time."""
@@ -55,13 +58,27 @@ def create_app(store: str | None = None, tables: Path | None = None) -> FastAPI:
             await statements.catch_up(query.all_events(after=await statements.position()))
             await _resume(system, statements)
             system.sink("statements", query.all_events(after=await statements.position(), live=True), statements.write)
-            yield {"perdure": system, "statements": statements}
+            with _inspected(app, system):
+                yield {"perdure": system, "statements": statements}
 
     app = FastAPI(title="Payments", lifespan=lifespan)
     answer_errors(app, {NoAccount: 404, NoTransfer: 404, InsufficientFunds: 402, AnotherOrder: 409})
     app.include_router(health_routes())
     _add_routes(app)
     return app
+
+
+@contextmanager
+def _inspected(app: FastAPI, system: ActorSystem) -> Iterator[None]:
+    """Let those look into the store who have the token, where one is set."""
+    token = os.environ.get("PAYMENTS_INSPECTOR_TOKEN")
+    if not token:
+        yield
+        return
+    page = Mount("/inspector", application(system.backend, [Account, Transfer], token=token, store="payments"))
+    app.router.routes.append(page)
+    yield
+    app.router.routes.remove(page)
 
 
 async def _resume(system: ActorSystem, statements: Statements) -> None:

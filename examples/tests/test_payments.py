@@ -172,6 +172,18 @@ async def test_the_read_model_counts_each_event_once(tmp_path: Path) -> None:
         assert (await statements.overview(), await statements.unfinished()) == ({"completed": 2}, [])
 
 
+def test_who_has_the_token_looks_into_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The inspector is part of the service, in each of its lives."""
+    monkeypatch.setenv("PAYMENTS_INSPECTOR_TOKEN", "secret")
+    app = create_app(f"sqlite:///{tmp_path}/payments.db", tmp_path / "tables.db")
+
+    for _ in range(2):
+        with TestClient(app, base_url="http://localhost") as client:
+            client.put("/accounts/alice")
+            assert client.get("/inspector/").status_code == 401
+            assert "Account/alice" in client.get("/inspector/?token=secret").text
+
+
 async def test_the_check_of_the_load_would_notice(tmp_path: Path) -> None:
     """What was told and is not so, and what nobody was told."""
     url = f"sqlite:///{tmp_path}/payments.db"
