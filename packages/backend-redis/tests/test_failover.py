@@ -156,6 +156,12 @@ async def test_actors_under_load_lose_nothing_when_a_master_is_killed(launch: Ca
             assert await system.ref(Counter, name).ask(Add()) > count >= told[name]
 
 
+def _end_of(server: Any) -> bytes:
+    """Return how far a server's stream of replication has come; of a replica, how far it has read its master's."""
+    facts = dict(line.split(b":", 1) for line in server.raw("INFO", "replication").splitlines() if b":" in line)
+    return facts.get(b"slave_repl_offset", facts[b"master_repl_offset"])
+
+
 async def test_a_writer_from_before_a_failover_is_refused(launch: Callable[..., Any]) -> None:
     """Whoever decided on what the old master had is refused by the new one if another has written since."""
     cluster = launch(cluster=True)
@@ -166,6 +172,7 @@ async def test_a_writer_from_before_a_failover_is_refused(launch: Callable[..., 
     async with ActorSystem(store=stale) as system, ActorSystem(store=other) as rival:
         ref, twin = system.ref(Counter, "a"), rival.ref(Counter, "a")
         assert await ref.ask(Add(), timeout=_PATIENCE) == 1
+        await _until(lambda: _end_of(cluster.servers[3 + master]) == _end_of(cluster.servers[master]))
         cluster.servers[3 + master].call("CLUSTER", "FAILOVER", "TAKEOVER")
         cluster.servers[master].kill()
 

@@ -218,8 +218,10 @@ class TestCompletion:
         assert main([]) == 0
         assert capsys.readouterr().out == "ids\n"
 
-    def test_is_shown_for_a_shell(self, capsys: pytest.CaptureFixture[str]) -> None:
-        assert main(["--show-completion", "bash"]) == 0
+    def test_is_shown_for_the_shell(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("shellingham.detect_shell", lambda *_: ("bash", "/bin/bash"))
+
+        assert main(["--show-completion"]) == 0
         assert "_PERDURE_COMPLETE=complete_bash" in capsys.readouterr().out
 
 

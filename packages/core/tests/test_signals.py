@@ -339,7 +339,7 @@ class TestDeadLetters:
 
         assert (await waiting, await critical, system.dead_letters) == (7, 7, 2)
         assert [type(letter) for letter in letters] == [Total, Raise]
-        assert "/user/a: 1 told messages were not handled" in caplog.text
+        assert "/user/a did not handle 1 told messages" in caplog.text
 
     async def test_are_what_was_put_aside_at_a_stop(self, system: ActorSystem) -> None:
         """Whoever asked is told, and does not wait for ever."""

@@ -464,7 +464,7 @@ class Cell:
             envelope.fail(error)
             self.system._dead(envelope.message, self.path, envelope.sender, str(error))
         if lost:
-            self.log(logging.WARNING, "%d told messages were not handled: %s", lost, self.system.loggable(error))
+            self.log(logging.WARNING, "did not handle %d told messages: %s", lost, self.system.loggable(error))
 
     def _gone(self) -> ActorStopped | Superseded:
         if self._error is None:

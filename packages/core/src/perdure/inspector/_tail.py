@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import NamedTuple
 
+from perdure._fields import fields
 from perdure.abc import FeedRecord
 from perdure.errors import StoreError
 from perdure.inspector._records import Event, Records
@@ -47,7 +48,7 @@ class Tail:
             except ValueError:
                 records, offset = [], await self._find_end()
             except StoreError as error:
-                _log.warning("the store cannot be read: %s", error)
+                _log.warning("the store cannot be read: %s", error, extra=fields(error=error))
                 await self._pause(_PAUSE)
                 continue
             yield News(await self._opened(records), offset)
@@ -60,7 +61,7 @@ class Tail:
             try:
                 now = await self._records.backend.last(EVENTS, name)
             except StoreError as error:
-                _log.warning("the store cannot be read: %s", error)
+                _log.warning("the store cannot be read: %s", error, extra=fields(error=error))
                 await self._pause(_PAUSE)
                 continue
             yield now if now > last else 0
