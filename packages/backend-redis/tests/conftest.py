@@ -31,12 +31,13 @@ class Server(RedisServer):
 class Cluster:
     """Three masters, and a replica for each."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, node_timeout: int = 1000) -> None:
+        """`node_timeout` is in milliseconds: a master that is silent for so long is replaced."""
         options = (
             "--cluster-enabled",
             "yes",
             "--cluster-node-timeout",
-            "1000",
+            f"{node_timeout}",
             "--cluster-replica-validity-factor",
             "0",
         )
@@ -193,7 +194,7 @@ def fresh_server(tmp_path: Path) -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def _cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    cluster = Cluster(tmp_path_factory.mktemp("cluster"))
+    cluster = Cluster(tmp_path_factory.mktemp("cluster"), 60_000)  # nothing dies here, and a disk may be slow
     try:
         yield cluster.start()
     finally:
