@@ -65,6 +65,26 @@ class TestJoining:
 
         assert [len(node.messages(Snapshot)) for node in (a, b)] == [2, 2]
 
+    def test_brings_again_what_who_greets_lacks(self) -> None:
+        """What was sent to it a moment ago may be lost, and so may be what was sent to who was away."""
+        _, a, b = pair(TestState)
+        a.mutate(SIMPLE, to(1))
+        greeting, answer = (Hello(b.engine._standings(), {SIMPLE: (1,)}, {}, answers) for answers in (True, False))
+        brought = []
+
+        for told in (
+            Received("b", forged("b", b.engine.incarnation, greeting)),
+            Received("b", forged("b", b.engine.incarnation, greeting)),
+            Received("b", forged("b", b.engine.incarnation, answer)),
+            Unreachable("b", b.engine.incarnation),
+            Received("b", forged("b", b.engine.incarnation, answer)),
+        ):
+            a.sent.clear()
+            a.tell(told)
+            brought.append(len(a.messages(Snapshot)))
+
+        assert brought == [1, 1, 0, 0, 1]
+
     def test_a_lost_hello_is_said_again(self) -> None:
         """With the next digest."""
         simulation = Simulation(TestState, settings=SETTINGS)

@@ -134,6 +134,7 @@ class Engine(Publishing, Following):
         peer = self._peers.find(event.name)
         if peer is not None and event.incarnation >= peer.incarnation:
             peer.reachable = False
+            peer.brought = None
             self._drop_pulls(peer.name)
             self._turn_out(peer)
 
@@ -235,7 +236,7 @@ class Engine(Publishing, Following):
         self._hear(peer, message.standings, frame, pull=False)
         for name, shard in self._shards.items():
             if name in message.reads:
-                self._bring_up(peer, shard, message.holds.get(name))
+                self._bring_up(peer, shard, message.holds.get(name), again=message.answer)
 
     def _turn_out(self, peer: Peer) -> None:
         """Tell whether a member listens, where that has changed: from its hello on, while it can be reached."""

@@ -198,13 +198,16 @@ class Publishing(Core):
         if self._retains:
             self._agenda.bring_forward(("retain", shard.name), self._now + self._settings.retain_interval)
 
-    def _bring_up(self, peer: Peer, shard: Shard, held: Generation | None) -> None:
-        """Send a peer what it lacks, or learn that it holds more of an earlier life of this node."""
+    def _bring_up(self, peer: Peer, shard: Shard, held: Generation | None, *, again: bool) -> None:
+        """Send a peer what it lacks, or learn that it holds more of an earlier life of this node.
+
+        `again`: also when it was brought up just now, for what was sent then may be lost.
+        """
         own = shard.generation
         foreign = held is not None and held.incarnation == own.incarnation and not self._has_served(peer)
         if held is not None and (held > own or foreign):
             self._claim(held.incarnation + 1)
-        elif held != own and not self._was_brought(peer, shard):
+        elif held != own and (again or not self._was_brought(peer, shard)):
             base = held.age if held is not None and held.incarnation == own.incarnation else None
             message = self._encoded(shard, base, self._version_for(peer, shard))
             if message is not None:
@@ -212,7 +215,7 @@ class Publishing(Core):
                 self._serve((peer.name,), message)
 
     def _was_brought(self, peer: Peer, shard: Shard) -> bool:
-        """Tell whether a peer was brought up just now: two hellos may cross."""
+        """Tell whether a peer was brought up just now: two hellos may cross, and each is answered."""
         at = -inf if peer.brought is None else peer.brought.get(shard.name, -inf)
         return self._now - at < self._settings.pull_timeout
 
