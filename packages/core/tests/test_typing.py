@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import pytest
 
@@ -152,116 +152,99 @@ async def wrong(ref: ActorRef) -> str:
 """
 
 
+LOOSE = {"as_it_stands": README + REVEAL}
+STRICT = {
+    "annotated": ANNOTATED + REVEAL,
+    "dataclass": DATACLASS + REVEAL,
+    "model": MODEL + REVEAL,
+    "no_events": NO_EVENTS,
+    "wrong": WRONG,
+    "durable": DURABLE,
+    "durable_wrong": DURABLE + DURABLE_WRONG,
+}
+
+
 class Verdict(NamedTuple):
     errors: list[str]
     revealed: list[str]
 
 
-def mypy(path: Path, *, strict: bool) -> Verdict:
-    settings = path.parent / "mypy.ini"
-    settings.write_text("[mypy]\n")
-    command = [sys.executable, "-m", "mypy", "--config-file", str(settings), "--cache-dir", str(path.parent / "cache")]
-    done = subprocess.run(
-        [*command, *(["--strict"] if strict else []), str(path)],
-        capture_output=True,
-        text=True,
-        cwd=path.parent,
-        env=environment(),
-        check=False,
+@pytest.fixture(scope="module", params=["mypy", "pyright"])
+def verdicts(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Verdict]:
+    """Return what a checker says of each program."""
+    folder = tmp_path_factory.mktemp(request.param)
+    check = {"mypy": mypy, "pyright": pyright}[request.param]
+    return check(folder, LOOSE, strict=False) | check(folder, STRICT, strict=True)
+
+
+def mypy(folder: Path, programs: dict[str, str], *, strict: bool) -> dict[str, Verdict]:
+    (folder / "mypy.ini").write_text("[mypy]\n")
+    paths = written(folder, programs)
+    printed = run(
+        "mypy", "--config-file", "mypy.ini", "--cache-dir", "cache", *["--strict"] * strict, *paths, at=folder
     )
-    return verdict(done.stdout, ": error:", r'Revealed type is "(.*)"')
+    return {name: verdict(printed, name, ": error:", r'Revealed type is "(.*)"') for name in programs}
 
 
-def pyright(path: Path, *, strict: bool) -> Verdict:
-    if strict:
-        path.write_text("# pyright: strict\n" + path.read_text())
-    done = subprocess.run(
-        [sys.executable, "-m", "pyright", "--pythonpath", sys.executable, str(path)],
-        capture_output=True,
-        text=True,
-        cwd=path.parent,
-        env=environment(),
-        check=False,
-    )
-    if "error" not in done.stdout:
-        pytest.skip(f"pyright cannot run here: {(done.stderr or done.stdout).strip()[-300:]}")
-    return verdict(done.stdout, " - error:", r'is "(.*)"')
+def pyright(folder: Path, programs: dict[str, str], *, strict: bool) -> dict[str, Verdict]:
+    paths = written(folder, programs, "# pyright: strict\n" if strict else "")
+    printed = run("pyright", "--pythonpath", sys.executable, *paths, at=folder)
+    if "error" not in printed:
+        pytest.skip(f"pyright cannot run here: {printed.strip()[-300:]}")
+    return {name: verdict(printed, name, " - error:", r'is "(.*)"') for name in programs}
 
 
-def environment() -> dict[str, str]:
-    return {**os.environ, "MYPYPATH": str(Path(perdure.__file__).parents[1])}
+def written(folder: Path, programs: dict[str, str], head: str = "") -> list[str]:
+    for name, text in programs.items():
+        (folder / f"{name}.py").write_text(head + text)
+    return [f"{name}.py" for name in programs]
 
 
-def verdict(output: str, error: str, revealed: str) -> Verdict:
-    errors = [line for line in output.splitlines() if error in line]
-    types = [match[1] for line in output.splitlines() if error not in line and (match := re.search(revealed, line))]
+def run(checker: str, *arguments: str, at: Path) -> str:
+    environment = {**os.environ, "MYPYPATH": str(Path(perdure.__file__).parents[1])}
+    command = [sys.executable, "-m", checker, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=at, env=environment, check=False)
+    return done.stdout or done.stderr
+
+
+def verdict(printed: str, name: str, error: str, revealed: str) -> Verdict:
+    lines = [line for line in printed.splitlines() if re.search(rf"\b{name}\.py:", line)]
+    errors = [line for line in lines if error in line]
+    types = [match[1] for line in lines if error not in line and (match := re.search(revealed, line))]
     return Verdict(errors, [name.removeprefix("builtins.") for name in types])
 
 
-class Check(Protocol):
-    def __call__(self, path: Path, *, strict: bool) -> Verdict: ...
-
-
-CHECKERS = pytest.mark.parametrize("check", [mypy, pyright], ids=["mypy", "pyright"])
-
-
-@pytest.fixture
-def program(tmp_path: Path) -> Path:
-    return tmp_path / "bank.py"
-
-
-@CHECKERS
-def test_the_readme_is_accepted_as_it_stands(check: Check, program: Path) -> None:
+def test_the_readme_is_accepted_as_it_stands(verdicts: dict[str, Verdict]) -> None:
     """The program without annotations has no errors, and each ask has its reply's type."""
-    program.write_text(README + REVEAL)
-
-    assert check(program, strict=False) == ([], ["int"])
+    assert verdicts["as_it_stands"] == ([], ["int"])
 
 
-@CHECKERS
-def test_the_annotated_form_is_accepted_strictly(check: Check, program: Path) -> None:
+def test_the_annotated_form_is_accepted_strictly(verdicts: dict[str, Verdict]) -> None:
     """With annotations nothing is left unknown, and each ask has its reply's type."""
-    program.write_text(ANNOTATED + REVEAL)
-
-    assert check(program, strict=True) == ([], ["int"])
+    assert verdicts["annotated"] == ([], ["int"])
 
 
-@CHECKERS
-@pytest.mark.parametrize("form", [DATACLASS, MODEL], ids=["dataclass", "model"])
-def test_dataclasses_and_models_are_events(check: Check, program: Path, form: str) -> None:
+@pytest.mark.parametrize("form", ["dataclass", "model"])
+def test_dataclasses_and_models_are_events(verdicts: dict[str, Verdict], form: str) -> None:
     """They keep their own types under the decorator."""
-    program.write_text(form + REVEAL)
-
-    assert check(program, strict=True) == ([], ["int", "int"])
+    assert verdicts[form] == ([], ["int", "int"])
 
 
-@CHECKERS
-def test_what_cannot_be_an_event_is_found(check: Check, program: Path) -> None:
+def test_what_cannot_be_an_event_is_found(verdicts: dict[str, Verdict]) -> None:
     """An integer is no event."""
-    program.write_text(NO_EVENTS)
-
-    assert len(check(program, strict=True).errors) == 1
+    assert len(verdicts["no_events"].errors) == 1
 
 
-@CHECKERS
-def test_mistakes_are_found(check: Check, program: Path) -> None:
+def test_mistakes_are_found(verdicts: dict[str, Verdict]) -> None:
     """A field of the wrong type and a reply taken for another type are errors."""
-    program.write_text(WRONG)
-
-    assert len(check(program, strict=True).errors) == 2
+    assert len(verdicts["wrong"].errors) == 2
 
 
-@CHECKERS
-def test_a_durable_state_has_its_type(check: Check, program: Path) -> None:
+def test_a_durable_state_has_its_type(verdicts: dict[str, Verdict]) -> None:
     """The state is of the declared type, to read and to save."""
-    program.write_text(DURABLE)
-
-    assert check(program, strict=True) == ([], ["int", "tuple[str, ...]", "bool", "tuple[str, ...] | None"])
+    assert verdicts["durable"] == ([], ["int", "tuple[str, ...]", "bool", "tuple[str, ...] | None"])
 
 
-@CHECKERS
-def test_mistakes_with_a_durable_state_are_found(check: Check, program: Path) -> None:
+def test_mistakes_with_a_durable_state_are_found(verdicts: dict[str, Verdict]) -> None:
     """A state or a revision of the wrong type, and a revision in the wrong place, are errors."""
-    program.write_text(DURABLE + DURABLE_WRONG)
-
-    assert len(check(program, strict=True).errors) == 3
+    assert len(verdicts["durable_wrong"].errors) == 3

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from zlib import crc32
@@ -20,17 +20,20 @@ __all__ = ["failed_rules"]
 _FOUND = "PERDURE_FAILED"
 """Names the file to which the plug-in writes."""
 _CHOICE = "PERDURE_CHOICE"
-"""Has the number of rules of which one runs, and the names of those that run always."""
+"""Has the number of rules of which one runs, and by class the names of those that run always."""
 _failed: dict[str, set[str]] = defaultdict(set)
 
 
-def failed_rules(broken: Path, *arguments: str, always: Iterable[str] = (), one_of: int = 1) -> dict[str, set[str]]:
+def failed_rules(
+    broken: Path, *arguments: str, always: Mapping[str, Iterable[str]] | None = None, one_of: int = 1
+) -> dict[str, set[str]]:
     """Run a file of contracts on what is broken; return by class the rules that failed.
 
     It is run by itself, in a process of its own, with these `arguments` of pytest; a class without a failure is not in
-    the answer. Of the rules that are not to run `always` one of so many as `one_of` runs for each class, the same each
+    the answer. `always` has by class the rules that run; of the others one of so many as `one_of` runs, the same each
     time. Where nothing could be run, the assertion error has what pytest said.
     """
+    choice = json.dumps([one_of, {name: [*rules] for name, rules in (always or {}).items()}])
     with TemporaryDirectory() as folder:
         found = Path(folder, "failed.json")
         path = os.pathsep.join([str(broken.parent), *sys.path])
@@ -38,7 +41,7 @@ def failed_rules(broken: Path, *arguments: str, always: Iterable[str] = (), one_
         done = subprocess.run(
             [sys.executable, "-m", "pytest", *options, broken.name],
             cwd=broken.parent,
-            env={**os.environ, _FOUND: str(found), _CHOICE: json.dumps([one_of, *always]), "PYTHONPATH": path},
+            env={**os.environ, _FOUND: str(found), _CHOICE: choice, "PYTHONPATH": path},
             capture_output=True,
             check=False,
         )
@@ -54,25 +57,27 @@ def pytest_configure() -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what is not chosen."""
-    one_of, *always = json.loads(os.environ[_CHOICE])
+    one_of, always = json.loads(os.environ[_CHOICE])
     chosen: list[pytest.Item] = []
     spared: list[pytest.Item] = []
     for item in items:
-        runs = _rule(item.nodeid) in always or crc32(item.nodeid.encode()) % one_of == 0
+        contract, rule = _place(item.nodeid)
+        runs = rule in always.get(contract, ()) or crc32(item.nodeid.encode()) % one_of == 0
         (chosen if runs else spared).append(item)
     config.hook.pytest_deselected(items=spared)
     items[:] = chosen
 
 
-def _rule(test: str) -> str:
-    """Return the name of a test without its class and its parameters."""
-    return test.split("::")[-1].partition("[")[0]
+def _place(test: str) -> tuple[str, str]:
+    """Return the class of a test, and its name without parameters."""
+    *_, contract, name = test.partition("[")[0].split("::")
+    return contract, name
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     if report.failed:
-        _, contract, _ = report.nodeid.split("::")
-        _failed[contract].add(_rule(report.nodeid))
+        contract, rule = _place(report.nodeid)
+        _failed[contract].add(rule)
 
 
 def pytest_sessionfinish() -> None:
