@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -15,12 +16,12 @@ SEALED = dict(re.findall(r"^\| (AVE-\d+|W-\d+) \| (.+) \|$", SECTION, re.MULTILI
 ABSENT = {5, 19, 34, 62, 103, 107, 128}
 
 
-def all_tests() -> Iterator[tuple[str, str]]:
-    """Yield the name, as the table has it, and the docstring of each test."""
-    for path in ROOT.glob("packages/*/tests/test_*.py"):
-        yield from those_in(ast.parse(path.read_text()), (path.stem,))
-    for path in ROOT.glob("packages/testkit/src/perdure_testkit/_contract/*.py"):
-        yield from those_in(ast.parse(path.read_text()), None)
+@cache
+def all_tests() -> list[tuple[str, str]]:
+    """Return the name, as the table has it, and the docstring of each test."""
+    tests = [(path, (path.stem,)) for path in ROOT.glob("packages/*/tests/test_*.py")]
+    rules = [(path, None) for path in ROOT.glob("packages/testkit/src/perdure_testkit/_contract/*.py")]
+    return [test for path, place in (*tests, *rules) for test in those_in(ast.parse(path.read_text()), place)]
 
 
 def docstrings_of_replication() -> Iterator[str]:

@@ -24,8 +24,9 @@ BROKEN = {
 
 @pytest.fixture(scope="module")
 def failed() -> dict[str, set[str]]:
-    """Run the contract on each broken sealing; return by class the rules that failed."""
-    return failed_rules(Path(__file__).with_name("broken_sealing.py"))
+    """Run a part of the contract on each broken sealing; return by class the rules that failed."""
+    always = {contract: rules.split() for contract, rules in BROKEN.items()}
+    return failed_rules(Path(__file__).with_name("broken_sealing.py"), always=always, one_of=5)
 
 
 @pytest.mark.parametrize("contract", BROKEN)
