@@ -24,7 +24,7 @@ from perdure.errors import (
     TailCut,
 )
 from perdure.memory import MemoryBackend
-from perdure.security import Anchor, Seal
+from perdure.security import ORIGIN, Anchor, Seal
 from perdure.security._layout import plain_record
 from perdure.snapshots import ChunkArchive, CollectionSnapshots, open_archive, open_snapshots
 from perdure.upkeep import Verification, forget, reseal, take_anchor, verify
@@ -183,6 +183,18 @@ class TestVerify:
 
         assert not result.ok
 
+    @pytest.mark.parametrize("number", [1, 2, 512, 513])
+    async def test_a_log_that_goes_on_as_another_one_is_found(self, store: Backend, number: int) -> None:
+        """Wherever it does, though each record is where it was sealed and can be opened."""
+        seal = Seal(old(chain=True), "events", "Diary/a")
+        own, other = (seal.seal_chain(0, [plain_record(b"")] * 520, start)[0] for start in (ORIGIN, bytes([1] * 32)))
+        records = own[: number - 1] + other[number - 1 :]
+        await write(store, *(Put("events", "Diary/a", *entry) for entry in enumerate(records, 1)))
+
+        [problem] = (await verify(store)).problems
+
+        assert (type(problem), problem.sequence_number) == (ChainBroken, number)
+
     async def test_each_problem_is_told_at_once_and_counted(self, store: Backend) -> None:
         await tell(store, old(), *"123456", types=(Diary,))
         told: list[CorruptionError] = []
@@ -213,6 +225,14 @@ class TestVerify:
 
         result = await verifying
         assert (result.problems, result.events) == ([], PAGE + 40)
+
+    async def test_events_that_are_missing_in_a_plain_log_are_found(self, store: Backend) -> None:
+        await tell(store, None, *"12345678", types=(Diary,))
+        await write(store, Delete("events", "Diary/a", 3), DeleteRange("events", "Diary/a", 5, 7))
+
+        result = await verify(store)
+
+        assert [problem.sequence_number for problem in result.problems] == [3, 5]
 
     async def test_an_event_that_is_missing_between_two_pages_is_found(self, store: Backend) -> None:
         await tell(store, old(), *map(str, range(PAGE + 50)), types=(Diary,))

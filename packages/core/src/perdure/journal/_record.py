@@ -133,10 +133,13 @@ def decode(data: bytes) -> tuple[Record, Format]:
 
 def decode_intact(data: bytes) -> tuple[Record, Format]:
     """Return what `decode` does of a record that `is_intact` has found to be so. Raises `RecordError`."""
-    if data[:2] != _HEADER:
-        return decode(data)
+    return (decode_body(data[6:]), "msgpack") if data[:2] == _HEADER else decode(data)
+
+
+def decode_body(body: bytes) -> Record:
+    """Return the record of what follows the header of a MessagePack record. Raises `RecordError`."""
     try:
-        return _decode_msgpack(data[6:]), "msgpack"
+        return _decode_msgpack(body)
     except msgspec.MsgspecError as error:
         raise RecordError(f"the record is no perdure record: {error}") from error
 

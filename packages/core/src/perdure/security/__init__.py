@@ -1,7 +1,7 @@
 """Sealing: how what is stored is kept from those who have the store, and what they change is noticed."""
 
 from perdure.security._anchor import Anchor, AnchoredHead
-from perdure.security._chain import ORIGIN, link_of, links_of
+from perdure.security._chain import ORIGIN, Links, link_of
 from perdure.security._files import write_key_file
 from perdure.security._key import EncryptedKey
 from perdure.security._keyring import Keyring
@@ -19,6 +19,7 @@ __all__ = [
     "AnchoredHead",
     "EncryptedKey",
     "Keyring",
+    "Links",
     "Seal",
     "Sealing",
     "SuiteName",
@@ -27,7 +28,6 @@ __all__ = [
     "is_sealed",
     "is_sealed_whole",
     "link_of",
-    "links_of",
     "sealing_as_stored",
     "sealing_of",
     "write_key_file",

@@ -57,6 +57,18 @@ HEADER_BYTES = {
 }
 """How many bytes stand before the nonce, by the first two."""
 
+LINKS = {
+    beginning: (
+        size,
+        slice(start := FIXED + (HANDLE_BYTES if beginning[1] & SUBJECT else 0), start + LINK_BYTES)
+        if beginning[1] & CHAINED
+        else None,
+        slice(size - LINK_BYTES, size) if beginning[1] & RESEALED else None,
+    )
+    for beginning, size in HEADER_BYTES.items()
+}
+"""The same, and where the link and the digest stand, if there are any."""
+
 BEGINNINGS = {beginning[1]: beginning for beginning in HEADER_BYTES}
 """The first two bytes by the flags."""
 
@@ -110,20 +122,16 @@ def header_of(data: bytes) -> Header:
 
 def links_in(data: bytes) -> tuple[bytes | None, bytes | None]:
     """Return the link and the digest that a sealed record carries, None for none. Raises `LayoutError`."""
-    size = HEADER_BYTES.get(data[:2])
-    if size is None:
+    known = LINKS.get(data[:2])
+    if known is None:
         raise LayoutError(
             f"a sealed record of format version {data[0]} with flags {data[1]:#04x}, unknown to this version of "
             f"perdure, or damaged"
         )
+    size, previous, digest = known
     if len(data) < size:
         raise LayoutError(f"the record has {len(data)} bytes, fewer than its header of {size}")
-    flags = data[1]
-    if not flags & (CHAINED | RESEALED):
-        return None, None
-    start = FIXED + HANDLE_BYTES if flags & SUBJECT else FIXED
-    previous = data[start : start + LINK_BYTES] if flags & CHAINED else None
-    return previous, data[size - LINK_BYTES : size] if flags & RESEALED else None
+    return None if previous is None else data[previous], None if digest is None else data[digest]
 
 
 def handle_of(data: bytes) -> bytes | None:

@@ -39,6 +39,7 @@ from perdure.security._sealing import Sealing
 from perdure.security._secret import Secret
 from perdure.security._suites import BY_NUMBER, TAG_BYTES
 
+_BODIES = {start: size for start, size in HEADER_BYTES.items() if not start[1] & (COMPRESSED | JSON)}
 _MORE = SUBJECT | CHAINED | RESEALED
 
 
@@ -136,6 +137,14 @@ class Seal:
             return self._plain(number, data)
         body = self._decrypt(number, data, size)
         return body if data[1] & JSON else plain_record(body, data[1] & COMPRESSED)
+
+    def body(self, number: int, data: bytes) -> bytes | None:
+        """Return a record without its header and checksum, of which who has opened it has no need.
+
+        None for what is compressed, JSON or not sealed. Raises what `open` raises.
+        """
+        size = _BODIES.get(data[:2])
+        return None if size is None else self._decrypt(number, data, size)
 
     def renewed(self, number: int, data: bytes, *, chained: bool) -> bytes | None:
         """Return a stored record sealed with what is active now; None if it is already.

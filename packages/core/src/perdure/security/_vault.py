@@ -70,7 +70,7 @@ class Vault:
 
     def seal_of(self, collection: str, name: str, data: bytes) -> Seal | None:
         """Return the seal that can open a record; None where its type is not sealed."""
-        sealing = self._sealing_for(name, data)
+        sealing = self._sealing_for(name, data) if self._of_types else self.sealing
         if sealing is None:
             return None
         place = (collection, name, sealing)
@@ -80,8 +80,6 @@ class Vault:
 
     def _sealing_for(self, name: str, data: bytes) -> Sealing | None:
         """Return the sealing that has the key of a record, or that of the type of which the name tells."""
-        if not self._of_types:
-            return self.sealing
         sealing = self._of_types.get(name.partition("/")[0], self.sealing)
         if not is_sealed(data):
             return sealing

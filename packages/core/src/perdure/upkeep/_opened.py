@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from perdure._plugins import open_backend
 from perdure.abc import Backend
+from perdure.security import Keyring, Sealing, Vault, sealing_of
 from perdure.snapshots import Archive, SnapshotStore, open_archive, open_snapshots
 
 
@@ -21,6 +22,21 @@ async def opened(store: str | Backend, *, create: bool = True) -> AsyncGenerator
         yield backend
     finally:
         await backend.close()
+
+
+@asynccontextmanager
+async def opened_to_read(
+    store: str | Backend, sealing: Sealing | Keyring | None
+) -> AsyncGenerator[tuple[Backend, Vault], None]:
+    """Yield an open store, and what opens its records: none that is sealed, without a sealing.
+
+    Raises what `open_backend` and `Vault.open` raise.
+    """
+    async with opened(store) as backend:
+        vault = Vault(backend, sealing_of(sealing))
+        if vault.sealing is not None:
+            await vault.open()
+        yield backend, vault
 
 
 @asynccontextmanager

@@ -17,11 +17,11 @@ from perdure.journal._record import Record, decode
 from perdure.persistence._changes import DURABLE
 from perdure.persistence._entity import STATES
 from perdure.query._stored import instant
-from perdure.security import Keyring, Sealing, Vault, is_sealed, sealing_of
+from perdure.security import Keyring, Sealing, Vault, is_sealed
 from perdure.snapshots import ARCHIVE, SNAPSHOTS
 from perdure.upkeep._ahead import SCAN, Begun, begun
 from perdure.upkeep._names import stored_names
-from perdure.upkeep._opened import opened
+from perdure.upkeep._opened import opened_to_read
 
 _BREATH = 512
 _TYPES = 1000
@@ -91,10 +91,7 @@ async def stats(
     """
     if largest < 0:
         raise ValueError(f"largest is 0 or more, not {largest}")
-    async with opened(store) as backend:
-        vault = Vault(backend, sealing_of(sealing))
-        if vault.sealing is not None:
-            await vault.open()
+    async with opened_to_read(store, sealing) as (backend, vault):
         counter = _Counter(backend, vault, largest, progress)
         await counter.run()
         return counter.stats

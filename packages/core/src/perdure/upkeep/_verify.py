@@ -17,17 +17,17 @@ import msgspec
 from perdure.abc import MAX_KEY, Backend, Entry
 from perdure.errors import CorruptionError, DamagedSnapshot, RolledBack, SubjectForgotten, TailCut
 from perdure.journal import EVENTS, RecordError, epoch_of, pages
-from perdure.journal._record import Record, decode, decoded_plain
+from perdure.journal._record import Record, decode, decode_body, decoded_plain
 from perdure.persistence._changes import DURABLE
 from perdure.persistence._custody import own_sealing
 from perdure.persistence._entity import STATES
 from perdure.persistence._recovering import Recovering
-from perdure.security import Anchor, Keyring, Sealing, Vault, is_sealed, link_of, sealing_of
+from perdure.security import Anchor, Keyring, Sealing, Vault, is_sealed, link_of
 from perdure.snapshots import SNAPSHOTS, Archive, CollectionArchive, SnapshotStore
 from perdure.upkeep._ahead import SCAN, Begun, begun
 from perdure.upkeep._followed import Followed
 from perdure.upkeep._names import stored_names
-from perdure.upkeep._opened import elsewhere, opened
+from perdure.upkeep._opened import elsewhere, opened_to_read
 
 _MOST = 1000
 _BREATH, _SEALED_BREATH = 512, 256
@@ -79,14 +79,10 @@ async def verify(
 
     Raises `StoreError` when the store cannot be read, `SealError` or `SealedStore` when the sealing is not its own.
     """
-    async with opened(store) as backend, elsewhere(snapshots, archive) as (shelf, past):
-        given = sealing_of(sealing)
-        vault = Vault(backend, given)
-        if given is not None:
-            await vault.open()
+    async with opened_to_read(store, sealing) as (backend, vault), elsewhere(snapshots, archive) as (shelf, past):
         for actor_type in actor_types:
             own_sealing(vault, actor_type)
-        known = anchor or (None if given is None else given.anchor)
+        known = anchor or (None if vault.sealing is None else vault.sealing.anchor)
         past = past or CollectionArchive(backend, _no_writes)
         verifier = _Verifier(backend, vault, shelf, past, known, found or _silent, progress or _silent)
         await verifier.run()
@@ -199,10 +195,11 @@ class _Verifier:
         for start in range(0, len(entries), self._breath):
             some = entries[start : start + self._breath]
             await self._look_up(some)
-            log.follow(some)
-            for (number, _), record in zip(some, self._opened(EVENTS, log.name, some), strict=True):
+            plain = self._read_plain(some)
+            log.follow(some, are_plain=plain is not None)
+            for entry, record in zip(some, plain or self._read(EVENTS, log.name, some), strict=True):
                 if record is not None and record.metadata:
-                    log.check_epoch(number, epoch_of(record.metadata))
+                    log.check_epoch(entry.key, epoch_of(record.metadata))
             self.result.events += len(some)
             await self._looked_at(len(some))
 
@@ -217,7 +214,7 @@ class _Verifier:
     async def _look_up(self, entries: Iterable[Entry]) -> None:
         """Have the keys of subjects at hand."""
         if self._vault.sealing is not None:
-            await self._vault.look_up(record for _, record in entries)
+            await self._vault.look_up([record for _, record in entries])
 
     async def _state(self, first: Begun) -> None:
         """Look at what `Light` has stored with the last event."""
@@ -226,13 +223,13 @@ class _Verifier:
         if record is not None:
             self.result.states += 1
             await self._look_up((Entry(0, record),))
-            self._opened(STATES, first.name, [Entry(0, record)])
+            self._look_at(STATES, first.name, [Entry(0, record)])
 
     async def _states(self, collection: str, first: Begun) -> None:
         async with aclosing(pages(self._backend, collection, first.name, 1, MAX_KEY + 1, first.page, SCAN)) as read:
             async for entries in read:
                 await self._look_up(entries)
-                self._opened(collection, first.name, entries)
+                self._look_at(collection, first.name, entries)
                 if collection == DURABLE and entries:
                     self._check_state(first.name, *entries[-1])
                 self.result.states += len(entries)
@@ -259,13 +256,20 @@ class _Verifier:
                 return
             self.result.states += 1
             await self._look_up((Entry(*snapshot),))
-            self._opened(SNAPSHOTS, name, [Entry(*snapshot)])
+            self._look_at(SNAPSHOTS, name, [Entry(*snapshot)])
             at_most = snapshot.sequence_number - 1
 
-    def _opened(self, collection: str, name: str, entries: Sequence[Entry]) -> Sequence[Record | None]:
+    def _read_plain(self, entries: Sequence[Entry]) -> list[Record] | None:
+        """Return records of a store that is not sealed, None if anything is to be said of any of them."""
+        return None if self._seals else decoded_plain(entries)
+
+    def _look_at(self, collection: str, name: str, entries: Sequence[Entry]) -> None:
+        """Look at records of which no more is asked."""
+        if self._read_plain(entries) is None:
+            self._read(collection, name, entries)
+
+    def _read(self, collection: str, name: str, entries: Sequence[Entry]) -> list[Record | None]:
         """Look at records; return those that can be read, None for the others."""
-        if not self._seals and (records := decoded_plain(entries)) is not None:
-            return records
         self.result.sealed += sum([is_sealed(data) for _, data in entries])
         return [self._open(collection, name, number, data) for number, data in entries]
 
@@ -274,7 +278,8 @@ class _Verifier:
         try:
             seal = self._vault.seal_of(collection, name, data) if self._seals else None
             if seal is not None:
-                return decode(seal.open(number, data))[0]
+                body = seal.body(number, data)
+                return decode(seal.open(number, data))[0] if body is None else decode_body(body)
             if not is_sealed(data):
                 return decode(data)[0]
             link_of(collection, name, number, data)  # which takes a header that can be read
