@@ -98,20 +98,8 @@ class TestCachedSqliteCollections(TestSqliteCollections):
         return CachedSnapshots(await super().opened(folder))
 
 
-class TestCachedObjectsInMemory(TestObjectsInMemory):
-    many = 200
-
-    async def opened(self, folder: Path) -> SnapshotStore:
-        return CachedSnapshots(await super().opened(folder))
-
-
 class TestCachedObjectsInFiles(TestObjectsInFiles):
     many = 200
 
-    async def opened(self, folder: Path) -> SnapshotStore:
-        return CachedSnapshots(await super().opened(folder))
-
-
-class TestCachedObjectsInS3(TestObjectsInS3):
     async def opened(self, folder: Path) -> SnapshotStore:
         return CachedSnapshots(await super().opened(folder))
