@@ -70,7 +70,15 @@ def test_keys_are_read_back(place: Place) -> None:
     key = keys.entry(*place)
 
     assert (keys.prefix_of(name, key), keys.number_at_end(key)) == (prefix, number)
-    assert keys.place_of(prefix.encode() + b"\0" + keys.number(number)) == (prefix, number)
+    assert (keys.prefixes_of(name, [key]), keys.numbers_at_end([key])) == ([prefix], [number])
+
+
+@given(places)
+def test_a_place_in_the_feed_leads_to_its_entry(place: Place) -> None:
+    """Behind what a collection's entries begin with, the value of a place in its feed is the key of the entry."""
+    name, prefix, number = place
+
+    assert keys.all_of(name) + prefix.encode() + b"\0" + keys.number(number) == keys.entry(name, prefix, number)
 
 
 @given(st.integers(0, 2**40), st.one_of(st.none(), st.binary()))

@@ -427,6 +427,32 @@ class TestCheckpoints:
             await backend.checkpoint(tmp_path / "file" / "copy")
 
 
+class TestFeed:
+    """What is looked up in the order of logs comes in the order of commits."""
+
+    async def test_what_was_put_again_is_passed_over_within_its_log(self, backend: RocksdbBackend) -> None:
+        """An entry that was put again is no neighbour of those between which its number stands."""
+        await backend.commit([append("a", 0, b"1", b"2", b"3")])
+        await backend.commit([WriteGroup((Put("events", "a", 2, b"again"),))])
+
+        page = await backend.feed("events", limit=2)
+
+        assert page.records == [("a", 1, b"1"), ("a", 3, b"3")]
+        assert (await backend.feed("events", page.offset)).records == [("a", 2, b"again")]
+
+    async def test_large_values_of_logs_in_turn_are_all_there(self, backend: RocksdbBackend) -> None:
+        """More than a page may hold, written to two logs in turn, comes whole and in turn."""
+        value = os.urandom(1 << 20)
+        for number in range(4):
+            await backend.commit([append("a", number, value), append("b", number, value)])
+
+        first = await backend.feed("events")
+        second = await backend.feed("events", first.offset)
+
+        assert [len(first.records), len(second.records)] == [4, 4]
+        assert first.records + second.records == [(log, number, value) for number in range(1, 5) for log in "ab"]
+
+
 class TestWrites:
     @pytest.mark.parametrize("name", ["bad-name", "", "Events", "x'", "a" * 49, "a\0"])
     async def test_names_are_validated_before_they_are_keys(self, backend: RocksdbBackend, name: str) -> None:

@@ -39,6 +39,11 @@ def log(name: str, prefix: str) -> bytes:
     return b"%b\0%b\0" % (name.encode(), prefix.encode())
 
 
+def all_of(name: str) -> bytes:
+    """Return what the keys of all entries of a collection begin with, and no other's."""
+    return name.encode() + b"\0"
+
+
 def entry(name: str, prefix: str, key: int) -> bytes:
     """Return the key of an entry."""
     return log(name, prefix) + number(key)
@@ -85,9 +90,15 @@ def prefix_of(name: str, key: bytes) -> str:
     return key[len(name) + 1 : -_TAIL].decode()
 
 
-def place_of(value: bytes) -> tuple[str, int]:
-    """Return the prefix and the key that a place in a feed leads to."""
-    return value[:-_TAIL].decode(), number_at_end(value)
+def numbers_at_end(found: list[bytes]) -> list[int]:
+    """Return the number that each of these keys ends with."""
+    return [int.from_bytes(key[-NUMBER_BYTES:], "big") for key in found]
+
+
+def prefixes_of(name: str, found: list[bytes]) -> list[str]:
+    """Return the prefix of each of these keys of entries."""
+    begin = len(name) + 1
+    return [key[begin:-_TAIL].decode() for key in found]
 
 
 def pack_state(version: int, value: bytes | None) -> bytes:

@@ -6,6 +6,8 @@ rocksdict 0.3.29 takes a lower bound for an upper one, and keeps no hold of the 
 
 from __future__ import annotations
 
+from itertools import repeat
+
 from rocksdict import RdictIter
 
 from perdure.abc import MAX_KEY, Entry, FeedPage, FeedRecord, Page
@@ -14,33 +16,37 @@ from perdure_rocksdb import _keys as keys
 from perdure_rocksdb._database import View
 
 _FEED_BYTES = 4 * 1024 * 1024
+_NUMBER = keys.NUMBER_BYTES
+_new = tuple.__new__  # of a named tuple, without a Python call for each
 
 
 def page(view: View, name: str, prefix: str, start: int, stop: int, limit: int, max_bytes: int, reverse: bool) -> Page:
     """Return a page as the contract has it."""
-    within = keys.log_range(name, prefix, start, stop)
-    entries: list[Entry] = []
-    if within.start >= within.stop:
-        return Page(entries, False)
+    first, end = keys.log_range(name, prefix, start, stop)
+    if first >= end:
+        return Page([], False)
+    found: list[bytes] = []
+    values: list[bytes] = []
+    more = False
     it = view.entries
     if reverse:
-        seek_before(it, within.stop)
+        seek_before(it, end)
         step = it.prev
     else:
-        it.seek(within.start)
+        it.seek(first)
         step = it.next
-    while (key := it.key()) is not None and within.start <= key < within.stop:
-        if len(entries) >= limit:
-            return Page(entries, True)
+    while (key := it.key()) is not None and first <= key < end:
         stored = it.value()
-        max_bytes -= len(stored) - keys.NUMBER_BYTES
-        if max_bytes < 0 and entries:
-            return Page(entries, True)
-        entries.append(Entry(keys.number_at_end(key), stored[keys.NUMBER_BYTES :]))
+        max_bytes -= len(stored) - _NUMBER
+        if len(found) >= limit or (max_bytes < 0 and found):
+            more = True
+            break
+        found.append(key)
+        values.append(stored[_NUMBER:])
         step()
     if key is None:
         it.status()
-    return Page(entries, False)
+    return Page(list(map(_new, repeat(Entry), zip(keys.numbers_at_end(found), values, strict=True))), more)
 
 
 def last(view: View, name: str, prefix: str) -> int:
@@ -69,24 +75,66 @@ def prefixes(view: View, name: str, after: str, limit: int) -> list[str]:
 
 def feed(view: View, name: str, after: int, limit: int) -> FeedPage:
     """Return the records behind a position."""
-    records: list[FeedRecord] = []
+    seek(view.feed, keys.feed(name, after + 1))
+    found = _led_to(view.feed, name, limit)
+    stored = _neighbours(view.entries, found)
+    values: list[bytes] = []
     size = 0
-    stop = keys.behind_name(name)
-    places = view.feed
-    place = seek(places, keys.feed(name, after + 1))
-    while place is not None and place < stop and len(records) < limit:
-        prefix, key = keys.place_of(places.value())
-        stored = value_at(view.entries, keys.entry(name, prefix, key))
-        if stored is None:
-            raise StoreError("feed", f"{name}/{prefix}/{key} is missing: the store is damaged")
-        size += len(stored) - keys.NUMBER_BYTES
-        if size > _FEED_BYTES and records:
+    for key in found:
+        value = stored[key] if key in stored else _entry(view.entries, key)
+        size += len(value) - _NUMBER
+        if size > _FEED_BYTES and values:
             break
-        records.append(FeedRecord(prefix, key, stored[keys.NUMBER_BYTES :]))
-        after = keys.number_at_end(place)
+        values.append(value)
+    if values:
+        after = keys.number_at_start(values[-1])
+        del found[len(values) :]
+    bodies = [value[_NUMBER:] for value in values]
+    rows = zip(keys.prefixes_of(name, found), keys.numbers_at_end(found), bodies, strict=True)
+    return FeedPage(list(map(_new, repeat(FeedRecord), rows)), str(after))
+
+
+def _led_to(places: RdictIter, name: str, limit: int) -> list[bytes]:
+    """Return the keys of the entries that the next places of a feed lead to."""
+    begin, end = keys.all_of(name), keys.behind_name(name)
+    found: list[bytes] = []
+    while len(found) < limit and (place := key_at(places)) is not None and place < end:
+        found.append(begin + places.value())
         places.next()
-        place = key_at(places)
-    return FeedPage(records, str(after))
+    return found
+
+
+def _neighbours(entries: RdictIter, found: list[bytes]) -> dict[bytes, bytes]:
+    """Return what is stored under keys, looked up in the order of keys until it is 4 MiB.
+
+    Entries of one log are next to each other: a step is quicker than a search, and their block is unpacked once.
+    """
+    stored: dict[bytes, bytes] = {}
+    size, log = 0, b""
+    for key in sorted(found):
+        if key[:-_NUMBER] == log:
+            entries.next()
+            value = entries.value() if entries.key() == key else _entry(entries, key)
+        else:
+            log = key[:-_NUMBER]
+            value = _entry(entries, key)
+        stored[key] = value
+        size += len(value)
+        if size > _FEED_BYTES:
+            break
+    return stored
+
+
+def _entry(entries: RdictIter, key: bytes) -> bytes:
+    """Return what is stored of an entry that is in a feed."""
+    entries.seek(key)
+    if entries.key() != key:
+        entries.status()
+        name, _, path = key[: -_NUMBER - 1].decode().partition("\0")
+        text = f"{name}/{path}/{keys.number_at_end(key)} is missing: the store is damaged"
+        raise StoreError("feed", text)
+    value: bytes = entries.value()
+    return value
 
 
 def seek(it: RdictIter, start: bytes) -> bytes | None:

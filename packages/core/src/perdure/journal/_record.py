@@ -176,6 +176,15 @@ def is_intact(data: bytes) -> bool:
     return intact_body(data) is not None or (data[:1] == b"{" and _json_body(data) is not None)
 
 
+def are_intact(records: Iterable[bytes]) -> bool:
+    """Tell whether `is_intact` holds for each of these records, which takes less time than to ask for one by one."""
+    for data in records:
+        start, checksum = _unpack_header(data) if len(data) > 6 else (0, 0)
+        if (start != _PLAIN_START or crc32(data[6:]) != checksum) and not is_intact(data):
+            return False
+    return True
+
+
 def manifest_bytes(data: bytes) -> bytes:
     """Return the bytes at which a MessagePack record's manifest stands, if it has up to 31 bytes."""
     return data[7 : 8 + (data[7] & 0x1F)] if len(data) > 7 else b""

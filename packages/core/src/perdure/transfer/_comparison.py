@@ -6,6 +6,7 @@ a durable state or an owner that came later.
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from contextlib import aclosing
@@ -31,7 +32,8 @@ from perdure.upkeep._names import stored_names
 class Comparison:
     """One look at two stores."""
 
-    _WINDOW: ClassVar[int] = 8
+    _WINDOW: ClassVar[int] = 32
+    _READING: ClassVar[int] = 8  # of these, for their pages are in memory
     _BYTES: ClassVar[int] = 4 * 1024 * 1024
 
     def __init__(
@@ -48,6 +50,7 @@ class Comparison:
         self._result = result
         self._progress = progress
         self._missing: defaultdict[str, set[str]] = defaultdict(set)
+        self._reading = asyncio.Semaphore(self._READING)
 
     async def run(self, feeds: Iterable[Feed]) -> None:
         """Raise `TargetDiffers` for the first difference; `CorruptionError` for a log with a gap, unless it skips.
@@ -84,6 +87,10 @@ class Comparison:
         end = await self._target.last(collection, name) + 1
         if end == 1:
             return await self._note_missing(collection, name)
+        async with self._reading:
+            await self._entries(collection, name, end)
+
+    async def _entries(self, collection: str, name: str, end: int) -> None:
         start = last = 0
         async with aclosing(pages(self._source, collection, name, 1, end)) as read:
             async for entries in read:

@@ -9,7 +9,7 @@ import msgspec
 from perdure.abc import FeedRecord
 from perdure.errors import CorruptionError, DamagedLine
 from perdure.journal import RecordError
-from perdure.journal._record import decode, is_intact
+from perdure.journal._record import are_intact, decode, is_intact
 from perdure.persistence._changes import DURABLE
 from perdure.security import is_sealed
 from perdure.security._layout import LayoutError, header_of
@@ -35,7 +35,7 @@ class Inspection:
 
     def sound(self, collection: str, records: list[FeedRecord]) -> list[FeedRecord]:
         """Return the records that are not damaged. Raises `CorruptionError` for the first that is, unless it skips."""
-        if all(map(is_intact, map(_VALUE_OF, records))):
+        if are_intact(map(_VALUE_OF, records)):
             return records
         return [record for record in records if self.is_sound(collection, *record)]
 

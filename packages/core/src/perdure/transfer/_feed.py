@@ -13,9 +13,14 @@ _VALUE_OF = attrgetter("value")
 
 
 class Feed:
-    """The feed of a collection. The next page is being read while one is used; pages have some 4 MiB."""
+    """The feed of a collection. The next page is being read while one is used; pages have some 4 MiB.
 
-    _MOST: ClassVar[int] = 1024
+    They are long, for a store that is sorted by log then finds several entries of one in a place; what is yielded is
+    not, for whoever works on it holds the loop.
+    """
+
+    _MOST: ClassVar[int] = 4096
+    _AT_ONCE: ClassVar[int] = 1024
     _FIRST: ClassVar[int] = 64
     _BYTES: ClassVar[int] = 4 * 1024 * 1024
     _PATIENCE: ClassVar[int] = 64
@@ -28,7 +33,7 @@ class Feed:
         self._limit = self._FIRST
 
     async def drain(self) -> AsyncGenerator[list[FeedRecord], None]:
-        """Yield what was added since the last time, in the order of commits, in pages."""
+        """Yield what was added since the last time, in the order of commits. To be read to its end."""
         small = 0
         reading = asyncio.ensure_future(self._read())
         try:
@@ -40,7 +45,8 @@ class Feed:
                 small = small + 1 if len(page.records) * 4 < self._limit else 0
                 self._limit = self._fitting(page.records)
                 reading = asyncio.ensure_future(self._read())
-                yield page.records
+                for start in range(0, len(page.records), self._AT_ONCE):
+                    yield page.records[start : start + self._AT_ONCE]
         finally:
             if not reading.cancel() and not reading.cancelled():
                 reading.exception()  # of a page that nobody wants

@@ -88,10 +88,7 @@ class Landing:
         heads = await self._heads_of(EVENTS)
         if not again:
             await heads.meet(map(_NAME_OF, records))
-        run = _Run(heads)
-        for name, key, value in records:
-            run.add(name, key, value)
-        run.end()
+        run = _Run(records, heads)
         self._result.present += len(run.there)
         if self._compares and run.there:
             await self._compare(EVENTS, run.there)
@@ -203,39 +200,29 @@ class Landing:
 
 
 class _Run:
-    """Events on their way into groups: those that follow each other in one log are together."""
+    """Events sorted out: what the target has, and the rest in groups, of those that follow each other in one log."""
 
-    def __init__(self, heads: Heads) -> None:
-        self.groups: list[WriteGroup] = []
+    def __init__(self, records: list[FeedRecord], heads: Heads) -> None:
+        """Sort out `records`, and have `heads` end where the groups do."""
         self.there: list[FeedRecord] = []
-        """Those that the target has."""
-        self.puts = 0
         self.size = 0
-        self._heads = heads
-        self._name = ""
-        self._start = self._head = 0
-        self._writes: list[Put] = []
-
-    def add(self, name: str, key: int, value: bytes) -> None:
-        if name != self._name:
-            self.end()
-            self._name = name
-            self._start = self._head = self._heads.before(name, key)
-        if key > self._head:
-            self._head = key
+        runs: list[tuple[str, int, list[Put]]] = []
+        writes: list[Put] = []
+        last, known = "", heads.known
+        for record in records:
+            name, key, value = record
+            head = known[name] if name in known else heads.before(name, key)
+            if key <= head:
+                self.there.append(record)
+                continue
+            if name != last:
+                last, writes = name, []
+                runs.append((name, head, writes))
+            writes.append(Put(EVENTS, name, key, value))
+            known[name] = key
             self.size += len(value)
-            self._writes.append(Put(EVENTS, name, key, value))
-        else:
-            self.there.append(FeedRecord(name, key, value))
-
-    def end(self) -> None:
-        """Have what was added last in a group, too."""
-        if self._writes:
-            name = self._name
-            self.puts += len(self._writes)
-            self.groups.append(WriteGroup(tuple(self._writes), (LastKey(EVENTS, name, self._start),)))
-            self._heads.known[name] = self._head
-            self._writes = []
+        self.puts = len(records) - len(self.there)
+        self.groups = [WriteGroup(tuple(writes), (LastKey(EVENTS, name, head),)) for name, head, writes in runs]
 
     def records_of(self, names: set[str]) -> list[FeedRecord]:
         """Return what is in groups of these logs."""
