@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any, ClassVar, TypeAlias
 
@@ -12,10 +13,6 @@ from perdure.abc import DeleteState, Expectation, PurgeState, PutState, StateVer
 
 Place: TypeAlias = tuple[str, str]
 """A collection or a state by name, and a prefix."""
-
-
-Head: TypeAlias = tuple[int, int]
-"""A log's number in `prefixes` (0: it has none yet) and its greatest key (0: it is empty)."""
 
 
 # CROSS JOIN keeps the order: without statistics, SQLite might search all prefixes for each that was asked for.
@@ -31,14 +28,26 @@ FROM json_each(?) AS asked CROSS JOIN state_{name} AS s ON s.prefix = asked.valu
 """
 
 
+class Logs:
+    """The heads of a collection's logs, by prefix: numbers apart, for a tuple each is work for the collector."""
+
+    __slots__ = ("ids", "lasts")
+
+    def __init__(self) -> None:
+        self.ids: dict[str, int] = {}
+        """Their numbers in `prefixes`; 0 for one that has none yet."""
+        self.lasts: dict[str, int] = {}
+        """Their greatest keys; 0 for one that is empty."""
+
+
 class Heads:
     """Heads of logs and versions of states, as many as fit, and the next free number for a prefix."""
 
     _MOST: ClassVar[int] = 200_000
 
     def __init__(self) -> None:
-        self.logs: dict[Place, Head] = {}
-        self.versions: dict[Place, int] = {}
+        self.logs: defaultdict[str, Logs] = defaultdict(Logs)
+        self.versions: defaultdict[str, dict[str, int]] = defaultdict(dict)
         self.next_id = 0
 
     def clear(self) -> None:
@@ -48,7 +57,7 @@ class Heads:
 
     def learn(self, connection: sqlite3.Connection, groups: Iterable[WriteGroup]) -> None:
         """Ask the store, in one query for each table, for what the groups need and is not known."""
-        if len(self.logs) + len(self.versions) > self._MOST:
+        if self._count() > self._MOST:
             self.logs.clear()
             self.versions.clear()
         logs: dict[str, set[str]] = {}
@@ -56,24 +65,31 @@ class Heads:
         for group in groups:
             for item in (*group.expectations, *group.writes):
                 is_state, (name, prefix) = place(item)
-                if (name, prefix) not in (self.versions if is_state else self.logs):
+                if prefix not in (self.versions[name] if is_state else self.logs[name].lasts):
                     (states if is_state else logs).setdefault(name, set()).add(prefix)
         for name, prefixes in logs.items():
-            self.logs.update(((name, prefix), (0, 0)) for prefix in prefixes)
+            known = self.logs[name]
+            known.ids.update(dict.fromkeys(prefixes, 0))
+            known.lasts.update(dict.fromkeys(prefixes, 0))
             for prefix, id, last in _ask(connection, _LOGS.format(name=name), prefixes):
-                self.logs[name, prefix] = (id, last)
+                known.ids[prefix], known.lasts[prefix] = id, last
         for name, prefixes in states.items():
-            self.versions.update(((name, prefix), 0) for prefix in prefixes)
+            versions = self.versions[name]
+            versions.update(dict.fromkeys(prefixes, 0))
             for prefix, version in _ask(connection, _VERSIONS.format(name=name), prefixes):
-                self.versions[name, prefix] = version
+                versions[prefix] = version
+
+    def _count(self) -> int:
+        return sum(len(logs.lasts) for logs in self.logs.values()) + sum(map(len, self.versions.values()))
 
     def forget(self, item: Write) -> None:
         """Drop what is known of the place that a write has changed."""
-        is_state, where = place(item)
+        is_state, (name, prefix) = place(item)
         if is_state:
-            self.versions.pop(where, None)
+            self.versions[name].pop(prefix, None)
         else:
-            self.logs.pop(where, None)
+            self.logs[name].ids.pop(prefix, None)
+            self.logs[name].lasts.pop(prefix, None)
 
 
 def place(item: Write | Expectation) -> tuple[bool, Place]:

@@ -10,12 +10,34 @@ in conflict leaves no trace in the plan, so no group ever has to be rolled back.
 from __future__ import annotations
 
 import sqlite3
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from perdure.abc import Conflict, DeleteRange, LastKey, Put, PutState, Replace, Write, WriteGroup, check_key
 from perdure_sqlite import _sql as sql
 from perdure_sqlite._errors import too_large
-from perdure_sqlite._heads import Head, Heads, Place
+from perdure_sqlite._heads import Heads, Logs
+
+
+class Changed:
+    """What the logs of one collection get, and what their heads will be."""
+
+    __slots__ = ("heads", "known", "rows")
+
+    def __init__(self, known: Logs) -> None:
+        self.known = known
+        self.heads = Logs()
+        self.rows: sql.Rows = []
+
+    def id(self, prefix: str) -> int:
+        return self.known.ids[prefix] or self.heads.ids.get(prefix, 0)
+
+    def last(self, prefix: str) -> int:
+        return self.heads.lasts.get(prefix) or self.known.lasts[prefix]
+
+    def remember(self) -> None:
+        self.known.ids.update(self.heads.ids)
+        self.known.lasts.update(self.heads.lasts)
 
 
 class Plan:
@@ -23,16 +45,15 @@ class Plan:
 
     def __init__(self, heads: Heads, max_value_bytes: int) -> None:
         self.outcomes: list[Conflict | None] = []
-        self.appends: dict[str, list[sql.Row]] = {}
         self._known = heads
         self._max_value_bytes = max_value_bytes
         self._next_id = heads.next_id
-        self._logs: dict[Place, Head] = {}
-        self._prefixes: list[tuple[int, str, str]] = []
+        self._logs: dict[str, Changed] = {}
+        self._prefixes: sql.Rows = []
         self._removals: dict[str, list[tuple[int, int, int]]] = {}
         self._replacements: dict[str, dict[tuple[int, int], bytes]] = {}
         self._states: dict[str, dict[str, bytes]] = {}
-        self._versions: dict[Place, int] = {}
+        self._versions: defaultdict[str, dict[str, int]] = defaultdict(dict)
 
     @classmethod
     def of(cls, groups: Sequence[WriteGroup], heads: Heads, max_value_bytes: int) -> Plan | None:
@@ -46,48 +67,52 @@ class Plan:
         return plan
 
     @property
-    def is_one_append(self) -> bool:
-        """True for appends to known logs of one collection, few enough for one statement, without a conflict."""
-        return (
-            len(self.appends) == 1
-            and not (self._prefixes or self._removals or self._replacements or self._states)
-            and all(len(rows) <= sql.MOST_ROWS for rows in self.appends.values())
-            and not any(self.outcomes)
-        )
+    def one_append(self) -> tuple[str, sql.Rows] | None:
+        """The rows, and for which collection, if all that is to be done is to append them to known logs of it.
+
+        None if they are too many for one statement, or anything is in conflict.
+        """
+        if self._prefixes or self._removals or self._replacements or self._states or any(self.outcomes):
+            return None
+        appends = list(self._appends())
+        return appends[0] if len(appends) == 1 and len(appends[0][1]) <= sql.MOST_VALUES else None
 
     def execute(self, connection: sqlite3.Connection) -> None:
         """Write the plan in the transaction under way."""
         for statement, parameters in self._statements():
             connection.execute(statement, parameters)
 
-    def remember(self, heads: Heads) -> None:
-        """Note the heads, now that they are in the store."""
-        heads.logs.update(self._logs)
-        heads.versions.update(self._versions)
-        heads.next_id = self._next_id
+    def remember(self) -> None:
+        """Have the heads known, now that they are in the store."""
+        for logs in self._logs.values():
+            logs.remember()
+        for state, versions in self._versions.items():
+            self._known.versions[state].update(versions)
+        self._known.next_id = self._next_id
+
+    def _appends(self) -> Iterator[tuple[str, sql.Rows]]:
+        return ((collection, logs.rows) for collection, logs in self._logs.items() if logs.rows)
 
     def _statements(self) -> Iterator[sql.Statement]:
         yield from sql.insert_prefixes(self._prefixes)
-        for collection, rows in self.appends.items():
+        for collection, rows in self._appends():
             yield from sql.insert(collection, rows)
         for collection, ranges in self._removals.items():
             yield sql.remove(collection, ranges)
         for collection, values in self._replacements.items():
-            yield from sql.replace(collection, [(*place, value) for place, value in values.items()])
+            yield from sql.replace(collection, [item for place, value in values.items() for item in (*place, value)])
         for state, puts in self._states.items():
-            yield from sql.put_states(
-                state, [(prefix, self._versions[state, prefix], value) for prefix, value in puts.items()]
-            )
+            versions = self._versions[state]
+            rows = [item for prefix, value in puts.items() for item in (prefix, versions[prefix], value)]
+            yield from sql.put_states(state, rows)
 
     def _add(self, group: WriteGroup) -> Conflict | None:
         for expectation in group.expectations:
             if isinstance(expectation, LastKey):
-                where = (expectation.collection, expectation.prefix)
-                _, actual = self._logs.get(where) or self._known.logs[where]
-                expected = expectation.key
+                logs = self._logs.get(expectation.collection) or self._of(expectation.collection)
+                actual, expected = logs.last(expectation.prefix), expectation.key
             else:
-                actual = self._version((expectation.state, expectation.prefix))
-                expected = expectation.version
+                actual, expected = self._version(expectation.state, expectation.prefix), expectation.version
             if actual != expected:
                 return Conflict(expectation, actual)
         for write in group.writes:
@@ -97,49 +122,51 @@ class Plan:
                 self._change(write)
         return None
 
-    def _head(self, where: Place) -> Head:
-        return self._logs.get(where) or self._known.logs[where]  # written out where each event comes by
+    def _of(self, collection: str) -> Changed:
+        logs = self._logs.get(collection)
+        if logs is None:
+            logs = self._logs[collection] = Changed(self._known.logs[collection])
+        return logs
 
-    def _version(self, where: Place) -> int:
-        version = self._versions.get(where)
-        return self._known.versions[where] if version is None else version
+    def _version(self, state: str, prefix: str) -> int:
+        return self._versions[state].get(prefix) or self._known.versions[state][prefix]
 
     def _append(self, put: Put) -> None:
-        where = (put.collection, put.prefix)
-        id, last = self._logs.get(where) or self._known.logs[where]
-        if put.key <= last:
+        logs = self._logs.get(put.collection) or self._of(put.collection)
+        prefix, key = put.prefix, put.key
+        if key <= logs.last(prefix):
             raise _Unusual
         if len(put.value) > self._max_value_bytes:
             raise too_large(put.value, self._max_value_bytes)
-        if id == 0:
-            id = self._next_id
-            self._next_id += 1
-            self._prefixes.append((id, put.collection, put.prefix))
-        self._logs[where] = (id, put.key)
-        rows = self.appends.get(put.collection)
-        if rows is None:
-            rows = self.appends[put.collection] = []
-        rows.append((id, put.key, put.value))
+        id = logs.id(prefix) or self._number(logs, put)
+        logs.heads.lasts[prefix] = key
+        logs.rows += (id, key, put.value)
+
+    def _number(self, logs: Changed, put: Put) -> int:
+        """Return the number of a new log."""
+        id = logs.heads.ids[put.prefix] = self._next_id
+        self._next_id += 1
+        self._prefixes += (id, put.collection, put.prefix)
+        return id
 
     def _change(self, write: Write) -> None:
         if isinstance(write, PutState):
-            where = (write.state, write.prefix)
             if len(write.value) > self._max_value_bytes:
                 raise too_large(write.value, self._max_value_bytes)
-            self._versions[where] = self._version(where) + 1
+            self._versions[write.state][write.prefix] = self._version(write.state, write.prefix) + 1
             self._states.setdefault(write.state, {})[write.prefix] = write.value
         elif isinstance(write, Replace):
-            id, last = self._head((write.collection, write.prefix))
+            logs = self._of(write.collection)
             if len(write.value) > self._max_value_bytes:
                 raise too_large(write.value, self._max_value_bytes)
-            if check_key(write.key) <= last:
-                self._replacements.setdefault(write.collection, {})[id, write.key] = write.value
+            if check_key(write.key) <= logs.last(write.prefix):
+                self._replacements.setdefault(write.collection, {})[logs.id(write.prefix), write.key] = write.value
         elif isinstance(write, DeleteRange):
-            id, last = self._head((write.collection, write.prefix))
-            if write.stop > last:
+            logs = self._of(write.collection)
+            if write.stop > logs.last(write.prefix):
                 raise _Unusual
             if write.start < write.stop:
-                self._removals.setdefault(write.collection, []).append((id, write.start, write.stop))
+                self._removals.setdefault(write.collection, []).append((logs.id(write.prefix), write.start, write.stop))
         else:
             raise _Unusual
 

@@ -26,10 +26,10 @@ from perdure_sqlite._heads import Heads
 def unmet(expectation: Expectation, heads: Heads) -> Conflict | None:
     """Return the conflict of an expectation with what is known to be in the store."""
     if isinstance(expectation, LastKey):
-        _, actual = heads.logs[expectation.collection, expectation.prefix]
+        actual = heads.logs[expectation.collection].lasts[expectation.prefix]
         expected = expectation.key
     else:
-        actual = heads.versions[expectation.state, expectation.prefix]
+        actual = heads.versions[expectation.state][expectation.prefix]
         expected = expectation.version
     return None if actual == expected else Conflict(expectation, actual)
 

@@ -16,30 +16,32 @@ import msgspec
 from perdure.abc import WriteGroup, check_name
 from perdure_sqlite._heads import place
 
-Row: TypeAlias = tuple[int, int, bytes]
-"""A log's number, a key, a value."""
+Rows: TypeAlias = list[Any]
+"""The values of rows of three columns, one after another: a tuple for each row is work for the collector."""
 
 Statement: TypeAlias = tuple[str, Any]
 
-MOST_ROWS = 512
-"""Rows in one statement: preparing a longer one takes milliseconds."""
+WIDTH = 3
+
+MOST_VALUES = 512 * WIDTH
+"""Values in one statement: preparing a longer one takes milliseconds."""
 
 
-def insert_if_token(collection: str, rows: Sequence[Row]) -> tuple[str, list[Any]]:
-    """Return the statement that inserts if the writer's token, its last parameter, still stands."""
-    size = _size(len(rows))
-    return _insert_if_token(collection, size), _flat(rows, size, 3)
+def insert_if_token(collection: str, rows: Rows, token: str) -> Statement:
+    """Return the statement that inserts if the writer's token still stands. The rows are numbers, keys and values."""
+    size = _size(len(rows) // WIDTH)
+    return _insert_if_token(collection, size), [*_filled(rows, size), token]
 
 
-def insert(collection: str, rows: Sequence[Row]) -> Iterator[Statement]:
+def insert(collection: str, rows: Rows) -> Iterator[Statement]:
     yield from _many(f"INSERT INTO collection_{collection} (prefix, key, value)", rows)
 
 
-def insert_prefixes(rows: Sequence[tuple[int, str, str]]) -> Iterator[Statement]:
+def insert_prefixes(rows: Rows) -> Iterator[Statement]:
     yield from _many("INSERT INTO prefixes (id, collection, prefix)", rows)
 
 
-def put_states(state: str, rows: Sequence[tuple[str, int, bytes]]) -> Iterator[Statement]:
+def put_states(state: str, rows: Rows) -> Iterator[Statement]:
     yield from _many(
         f"INSERT INTO state_{state} (prefix, version, value)",
         rows,
@@ -47,7 +49,7 @@ def put_states(state: str, rows: Sequence[tuple[str, int, bytes]]) -> Iterator[S
     )
 
 
-def replace(collection: str, rows: Sequence[Row]) -> Iterator[Statement]:
+def replace(collection: str, rows: Rows) -> Iterator[Statement]:
     """Yield the statements that change values where they are: a row keeps its position, and what is absent stays so."""
     head = f"UPDATE collection_{collection} AS c SET value = r.column3 FROM ("
     yield from _many(head, rows, ") AS r WHERE c.prefix = r.column1 AND c.key = r.column2")
@@ -74,11 +76,11 @@ def tables_of(groups: Iterable[WriteGroup]) -> set[tuple[str, str]]:
     return {(kind, check_name(name)) for kind, name in tables}
 
 
-def _many(head: str, rows: Sequence[tuple[Any, Any, Any]], tail: str = "") -> Iterator[Statement]:
-    for start in range(0, len(rows), MOST_ROWS):
-        chunk = rows[start : start + MOST_ROWS]
-        size = _size(len(chunk))
-        yield _padded(head, tail, size), _flat(chunk, size, 3)
+def _many(head: str, rows: Rows, tail: str = "") -> Iterator[Statement]:
+    for start in range(0, len(rows), MOST_VALUES):
+        chunk = rows[start : start + MOST_VALUES]
+        size = _size(len(chunk) // WIDTH)
+        yield _padded(head, tail, size), _filled(chunk, size)
 
 
 def _size(rows: int) -> int:
@@ -87,12 +89,8 @@ def _size(rows: int) -> int:
     return power * 3 // 4 if power >= 4 and rows <= power * 3 // 4 else power
 
 
-def _flat(rows: Sequence[tuple[Any, ...]], size: int, width: int) -> list[Any]:
-    flat: list[Any] = []
-    for row in rows:
-        flat += row
-    flat += [None] * (width * (size - len(rows)))
-    return flat
+def _filled(rows: Rows, size: int) -> Rows:
+    return rows + [None] * (WIDTH * size - len(rows))
 
 
 @lru_cache(256)

@@ -43,8 +43,8 @@ class Writer:
         if not any(group.writes or group.expectations for group in groups):
             return [None] * len(groups)
         plan = Plan.of(groups, self._heads, self._max_value_bytes)
-        if plan is not None and plan.is_one_append and self._insert_at_once(plan):
-            plan.remember(self._heads)
+        if plan is not None and (append := plan.one_append) is not None and self._insert_at_once(*append):
+            plan.remember()
             return plan.outcomes
         return self._transact(groups)
 
@@ -58,13 +58,11 @@ class Writer:
         finally:
             self._connection.close()
 
-    def _insert_at_once(self, plan: Plan) -> bool:
+    def _insert_at_once(self, collection: str, rows: sql.Rows) -> bool:
         """Insert if nobody else has written since; False when somebody has, and nothing was inserted."""
-        [(collection, appends)] = plan.appends.items()
-        statement, parameters = sql.insert_if_token(collection, appends)
-        parameters.append(self._token)
+        statement, parameters = sql.insert_if_token(collection, rows, self._token)
         try:
-            return self._connection.execute(statement, parameters).rowcount == len(appends)
+            return self._connection.execute(statement, parameters).rowcount * sql.WIDTH == len(rows)
         except sqlite3.Error as error:
             self._heads.clear()
             raise commit_error(error) from error
@@ -92,7 +90,7 @@ class Writer:
             self._roll_back()
             raise commit_error(error) from error
         if plan is not None:
-            plan.remember(self._heads)
+            plan.remember()
         return outcomes
 
     def _roll_back(self) -> None:
