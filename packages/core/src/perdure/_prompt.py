@@ -15,11 +15,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Generator
 from contextvars import Context, copy_context
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import msgspec
 
 T = TypeVar("T")
+
+
+class Waiter(Protocol):
+    """Whoever waits for a prompt in its own way. Kept as it is: a method of its would be one more object to collect."""
+
+    def go_on(self, prompt: Prompt[Any], /) -> object:
+        """Take notice that the outcome is there."""
 
 
 class Prompt(msgspec.Struct, Generic[T], eq=False, weakref=True):
@@ -32,7 +39,7 @@ class Prompt(msgspec.Struct, Generic[T], eq=False, weakref=True):
     _done: bool = False
     _error: BaseException | None = None
     _result: Any = None
-    _then: Callable[[Any], object] | None = None
+    _then: Waiter | None = None
 
     _cancel_message: ClassVar[None] = None
 
@@ -79,7 +86,7 @@ class Prompt(msgspec.Struct, Generic[T], eq=False, weakref=True):
         if self._callbacks is not None:
             self._finish()
         elif self._then is not None:
-            self._then(self)
+            self._then.go_on(self)
 
     def set_exception(self, error: BaseException) -> None:
         if self._done:
@@ -96,12 +103,12 @@ class Prompt(msgspec.Struct, Generic[T], eq=False, weakref=True):
         self._loop.call_soon(self._finish)
         return True
 
-    def then(self, callback: Callable[[Any], object]) -> None:
-        """Call `callback(self)` where the result is set, in whatever context that is."""
+    def then(self, waiter: Waiter) -> None:
+        """Have a waiter go on where the result is set, in whatever context that is."""
         if self._done or self._then is not None:
-            self.add_done_callback(callback)
+            self.add_done_callback(waiter.go_on)
         else:
-            self._then = callback
+            self._then = waiter
 
     def add_done_callback(self, callback: Callable[[Any], object], *, context: Context | None = None) -> None:
         """Call `callback(self)` where the result is set, or soon if it is."""
@@ -128,7 +135,7 @@ class Prompt(msgspec.Struct, Generic[T], eq=False, weakref=True):
         then, self._then = self._then, None
         try:
             if then is not None:
-                then(self)
+                then.go_on(self)
             while self._callbacks:
                 callback, context = self._callbacks.pop(0)
                 context.run(callback, self)

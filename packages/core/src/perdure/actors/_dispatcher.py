@@ -3,6 +3,10 @@
 Ready cells stand in one queue. A callback of the loop has them take their turns, a stretch of them at a time, so that
 the loop can look after others between. A turn that waits goes on where its wait ends (see `Runner`), outside of the
 queue: it has had its place in it.
+
+A stretch is as long as what the commit queue tells at once, so that about as many turns begin as end between two looks
+of the loop. Where more begin, as with 64, the objects of the turns under way grow and shrink by enough to have the
+collector run again and again: at 10,000 actors that took a third of the time.
 """
 
 from __future__ import annotations
@@ -22,7 +26,7 @@ if TYPE_CHECKING:
 class Dispatcher:
     """Runs the turns of all cells of a system."""
 
-    _STRETCH: ClassVar[int] = 64  # turns in a row, before the loop may look after others
+    _STRETCH: ClassVar[int] = 32  # turns in a row, before the loop may look after others
     _RESTING: ClassVar[int] = 64  # runners that are kept for later
 
     def __init__(self, loop: asyncio.AbstractEventLoop, context: Context, monotonic: Callable[[], float]) -> None:

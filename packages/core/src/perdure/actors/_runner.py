@@ -118,7 +118,7 @@ class Runner(Coroutine[Any, Any, None]):
             self._wake()
         return most
 
-    def _go_on(self, _: object = None) -> None:
+    def go_on(self, _: object) -> None:
         """Step the turn that has waited."""
         turn: Any = self._turn
         self._waits_for = None
@@ -146,7 +146,7 @@ class Runner(Coroutine[Any, Any, None]):
         if not isinstance(waits_for, Prompt) or not waits_for._asyncio_future_blocking:
             return False
         waits_for._asyncio_future_blocking = False
-        waits_for.then(self._go_on)
+        waits_for.then(self)
         self._waits_for = waits_for
         if self._cancel is not None and waits_for.cancel(*self._cancel.args):
             self._cancel = None

@@ -57,18 +57,24 @@ class Entity(Head):
         if self.definition.events.writes_older:
             events = self.definition.events.as_stored(records)
         state = self._fold(apply, events)
+        del apply  # what waits for the disk in thousands is to be small
         number = self.sequence_number + len(events)
         if custody is not None:
             records, link = custody.seal_events(self.sequence_number, records)
         stored = sum(map(len, records)) if number >= self._snapshot_at else 0
-        with self:
+        self._busy = True
+        try:  # `with` would keep a bound method
             also, size = self._state_writes(state, number, timestamp) if self.snapshots is None else ((), 0)
             appending = self.journal.append(
                 self.persistence_id, self.sequence_number, records, also, size, claim=self.claimed
             )
-            del records, also  # what waits for the disk in thousands is to be small
+            del records, also
             if (conflict := await appending) is not None:
                 await self._lose(conflict)
+        except BaseException as error:
+            self._end_write(error)
+            raise
+        self._end_write()
         first_number = self.sequence_number + 1
         self._state = state
         self.sequence_number = number

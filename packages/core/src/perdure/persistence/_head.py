@@ -146,7 +146,10 @@ class Head(ABC):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End the write that the `with` block is; whatever becomes of it but success leaves the state in doubt."""
+        self._end_write(error)
+
+    def _end_write(self, error: BaseException | None = None) -> None:
+        """End the write under way; whatever became of it but success leaves the state in doubt."""
         self._busy = False
         if not isinstance(error, asyncio.CancelledError):
             self.journal.settle(self.persistence_id)
