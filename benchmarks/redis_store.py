@@ -111,7 +111,7 @@ class Raw:
 
 
 async def _throughputs(run: Run, port: int) -> Table:
-    rows = [await _throughput(run, port, actors) for actors in run.pick(_ACTORS, _ACTORS[:-1])]
+    rows = [await _throughput(run, port, actors) for actors in run.pick(_ACTORS, _ACTORS[:2])]
     columns = ("actors", "perdure", "best", "raw append", "raw with feed", "/ append", "/ with feed")
     return Table(f"Redis: throughput, on {await _version(port)}", columns, rows, _THROUGHPUT_NOTE)
 
@@ -164,7 +164,7 @@ async def _pages(client: Redis, name: str | bytes, items: int, page: int = _PAGE
 
 
 async def _bytes(run: Run, port: int) -> Table:
-    events, record = run.pick(100_000, 10_000), bytes(range(scans.BYTES))
+    events, record = run.pick(100_000, 3_000), bytes(range(scans.BYTES))
     sizes = [(1, events, AT_ONCE), (1, events // 10, 1)]
     sizes += [(events // each, each, AT_ONCE) for each in (1_000, 20, 1)]
     rows = []

@@ -90,7 +90,7 @@ class Driver:
 
 
 async def _throughputs(run: Run) -> Table:
-    rows = [await _throughput(run, actors) for actors in run.pick(_ACTORS, _ACTORS[:-1])]
+    rows = [await _throughput(run, actors) for actors in run.pick(_ACTORS, _ACTORS[:2])]
     columns = ("actors", "perdure", "best", "raw batch", "raw single", "/ raw batch", "/ raw single")
     return Table("RocksDB: throughput", columns, rows, _THROUGHPUT_NOTE)
 
