@@ -738,6 +738,15 @@ class TestLive:
 
         assert told.startswith("event: head\n")
 
+    async def test_an_actor_is_followed_from_what_was_seen_of_it(self, store: MemoryBackend) -> None:
+        """What came between the page and its following is told at once."""
+        await tell(store, Board, "x", "a", "b", "c")
+
+        async with stream(store, f"/live/head?{urlencode({'id': 'Board/x', 'at': 2})}") as live:
+            told = await live.until("data: 3")
+
+        assert told.startswith("event: head\n")
+
 
 def test_a_state_may_be_anything() -> None:
     """Also what JSON has no word for."""

@@ -141,9 +141,9 @@ class Pages:
         return _Sent(self._told(self._tail.follow(after)))
 
     async def head(self, request: Request) -> Response:
-        """Send the last sequence number of an actor whenever its log has grown."""
+        """Send the last sequence number of an actor whenever its log has grown, at first beyond the one asked for."""
         _, timeline, bounds = await self._life(request)
-        return _Sent(_numbers(self._tail.heads(timeline.name, bounds.last)))
+        return _Sent(_numbers(self._tail.heads(timeline.name, _number(request, bounds.last))))
 
     async def refuse(self, request: Request) -> Response:
         """Ask for the token."""

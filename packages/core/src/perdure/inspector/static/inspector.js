@@ -109,7 +109,7 @@ function walk() {
     heads?.close();
     if (!follow.checked) return;
     go(Number(place.max));
-    heads = new EventSource(`live/head?${new URLSearchParams({ id })}`);
+    heads = new EventSource(`live/head?${query(place.max)}`);
     heads.addEventListener("head", (event) => { grow(Number(event.data)); go(Number(event.data)); });
   });
 }
