@@ -16,8 +16,9 @@ import pytest
 
 from perdure import open_backend
 from perdure.abc import Backend, Put, WriteGroup
+from perdure.errors import StoreError
 from perdure.journal._record import encode_msgpack
-from perdure.transfer import copy
+from perdure.transfer import Copied, copy
 from perdure.upkeep import verify
 from perdure_testkit.redis import RedisServer
 
@@ -120,6 +121,60 @@ async def test_a_copy_that_was_killed_goes_on(url_of: Callable[..., str], kind: 
     left = result.present
     assert left > 3_000
     assert result.events + left >= 8_000
+    async with opened(source) as one, opened(target) as other:
+        assert await contents(other) == await contents(one)
+
+
+@pytest.fixture(params=[("memory", "redis"), ("redis", "memory")], ids=["target", "source"])
+async def beside_redis(url_of: Callable[..., str], request: pytest.FixtureRequest) -> tuple[str, str]:
+    """Return the URLs of a store with events and of an empty one; one of them is in Redis."""
+    one, other = request.param
+    source, target = url_of(one, "source"), url_of(other, "target")
+    async with opened(source) as store:
+        await fill(store, 5_000)
+    return source, target
+
+
+def once(action: Callable[[], object]) -> Callable[[Copied], None]:
+    """Return what does something when it is told of a thousand events, and then no more."""
+    left = [action]
+
+    def told(copied: Copied) -> None:
+        if copied.events > 1_000 and left:
+            left.pop()()
+
+    return told
+
+
+async def test_a_copy_outlives_a_redis_that_is_back_in_time(beside_redis: tuple[str, str], server: RedisServer) -> None:
+    """It is killed and started again in the midst of the copy."""
+    source, target = beside_redis
+
+    def restart() -> None:
+        server.kill()
+        server.begin()
+
+    result = await copy(source, target, progress=once(restart))
+
+    assert result.events == 5_000
+    async with opened(source) as one, opened(target) as other:
+        assert await contents(other) == await contents(one)
+
+
+@pytest.mark.parametrize("beside_redis", [("memory", "redis")], ids=["target"], indirect=True)
+async def test_a_redis_that_stays_away_is_named_and_gone_on_with(
+    beside_redis: tuple[str, str], server: RedisServer
+) -> None:
+    """The copy ends when its patience does; the next one brings what is missing."""
+    source, target = beside_redis
+    with pytest.raises(StoreError, match="no answer within 1 s"):
+        await copy(source, f"{target}&timeout=1", progress=once(server.kill))
+    server.kill()
+    server.start()
+
+    result = await copy(source, target)
+
+    assert result.present + result.events == 5_000
     async with opened(source) as one, opened(target) as other:
         assert await contents(other) == await contents(one)
 
