@@ -45,6 +45,7 @@ from perdure_replication._events import (
     Start,
     Tick,
 )
+from perdure_replication._fields import fields
 from perdure_replication._frames import Frame, encode_frame
 from perdure_replication._generation import Generation
 from perdure_replication._latest import Latest
@@ -223,14 +224,17 @@ class Node:
         limits, stored = self._settings.limits, self._persistence is not None
         restored = restore(definition, found, incarnation, self._wall(), limits, stored=stored)
         level = logging.WARNING if restored.outcome == "fell_back" else logging.INFO
-        _log.log(level, "%s: the state %s begins: %s %s", self.name, definition.name, restored.outcome, restored.reason)
+        text, name = "%s: the state %s begins: %s %s", definition.name
+        named = self._fields(state=name, error=found if isinstance(found, Exception) else None)
+        _log.log(level, text, self.name, name, restored.outcome, restored.reason, extra=named)
         return restored.shard
 
     async def _leave_cluster(self) -> None:
         try:
             await self._membership.leave()
-        except Exception:
-            _log.exception("%s: the membership could not be left; others will find out", self.name)
+        except Exception as error:
+            text = "%s: the membership could not be left; others will find out"
+            _log.exception(text, self.name, extra=self._fields(error=error))
 
     async def _release(self) -> None:
         """Let go of everything, in reverse order."""
@@ -429,8 +433,9 @@ class Node:
         """Tell the engine what a port has to say; an error of ours is no matter of the port's."""
         try:
             self._tell(event)
-        except Exception:
-            _log.exception("%s: %s could not be handled", self.name, type(event).__name__)
+        except Exception as error:
+            what = type(event).__name__
+            _log.exception("%s: %s could not be handled", self.name, what, extra=self._fields(error=error))
 
     def _tell(self, event: Event) -> None:
         for action in self.engine.receive(event, self.clock.monotonic()):
@@ -446,7 +451,10 @@ class Node:
             case Notify(change):
                 for follower in self._followers.get(change.state, ()):
                     follower.tell(change)
-                _log.debug("%s: %s of %s is at %s", self.name, change.state, change.node, change.generation)
+                if _log.isEnabledFor(logging.DEBUG):  # there is one for each change
+                    peer = "" if change.node == self.name else change.node
+                    text, named = "%s: %s of %s is at %s", self._fields(peer=peer, state=change.state)
+                    _log.debug(text, self.name, change.state, change.node, change.generation, extra=named)
             case Deliver(peer, incarnation, name, body):
                 self._deliver(peer, incarnation, name, body)
             case Turnout(event):
@@ -466,7 +474,8 @@ class Node:
                 link.put(Outgoing(message, incarnation, sent))
             case Note(level, text, state, peer):
                 about = " of ".join(part for part in (state, peer) if part) or "cluster"
-                _log.log(getattr(logging, level.upper()), "%s: %s: %s", self.name, about, text)
+                number = getattr(logging, level.upper())
+                _log.log(number, "%s: %s: %s", self.name, about, text, extra=self._fields(peer=peer, state=state))
 
     def _deliver(self, peer: str, incarnation: int, name: str, body: bytes) -> None:
         if name == TOPICS:
@@ -499,16 +508,18 @@ class Node:
             else:
                 await self._transport.send(peer, frame)
         except PeerUnreachable as error:
-            _log.debug("%s: a frame is lost: %s", self.name, error)
-        except Exception:
-            _log.exception("%s: the transport failed to send to %s", self.name, peer or "everyone")
+            _log.debug("%s: a frame is lost: %s", self.name, error, extra=self._fields(peer=peer, error=error))
+        except Exception as error:
+            named = self._fields(peer=peer, error=error)
+            _log.exception("%s: the transport failed to send to %s", self.name, peer or "everyone", extra=named)
 
     async def _retain(self, outgoing: Outgoing) -> None:
         assert isinstance(outgoing.message, Snapshot)
         try:
             await self._transport.retain(outgoing.message.state, self._encoded(outgoing))
-        except Exception:
-            _log.exception("%s: the transport failed to keep a snapshot", self.name)
+        except Exception as error:
+            named = self._fields(state=outgoing.message.state, error=error)
+            _log.exception("%s: the transport failed to keep a snapshot", self.name, extra=named)
 
     def _encoded(self, outgoing: Outgoing) -> bytes:
         message, incarnation, sent = outgoing
@@ -561,14 +572,20 @@ class Node:
             except Fenced as error:
                 self._tell(FenceOff(error.reason))
                 return
-            except Exception:
-                _log.exception("%s: no greater incarnation can be claimed, and it is tried again", self.name)
+            except Exception as error:
+                text = "%s: no greater incarnation can be claimed, and it is tried again"
+                _log.exception(text, self.name, extra=self._fields(error=error))
                 await self._pause(self._settings.save_retry)
         self._tell(Claimed(incarnation))
         try:
             await self._membership.announce(self._member)
-        except Exception:
-            _log.exception("%s: the membership did not take the incarnation %d", self.name, incarnation)
+        except Exception as error:
+            text = "%s: the membership did not take the incarnation %d"
+            _log.exception(text, self.name, incarnation, extra=self._fields(error=error))
+
+    def _fields(self, *, peer: str = "", state: str = "", error: Exception | None = None) -> dict[str, object]:
+        """Return what its log records carry."""
+        return fields(cluster=self._cluster, node=self.name, peer=peer, state=state, error=error)
 
     async def _pause(self, seconds: float) -> None:
         """Return after so many seconds of the node's clock."""

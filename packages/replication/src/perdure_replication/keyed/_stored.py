@@ -19,6 +19,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from perdure.errors import OutcomeUnknown
+from perdure_replication._fields import fields
 from perdure_replication._generation import Generation
 from perdure_replication._node import Node
 from perdure_replication._persistence import StatePersistence, StoredKey
@@ -192,7 +193,8 @@ class StoredKeyed(Keys[V]):
                 await self._node._save(self._persistence.save_keys(self.name, kept, gone))
                 break
             except OutcomeUnknown as error:
-                _log.warning("%s: %s: keys may or may not be stored, and are stored again: %s", *self._whose, error)
+                text = "%s: %s: keys may or may not be stored, and are stored again: %s"
+                _log.warning(text, *self._whose, error, extra=self._fields(error))
                 await self._node._pause(self._node._settings.save_retry)
 
     def _seen(self, made: _Made[V]) -> Generation | None:
@@ -208,12 +210,16 @@ class StoredKeyed(Keys[V]):
     def _whose(self) -> tuple[str, str]:
         return self._node.name, self.name
 
+    def _fields(self, error: Exception) -> dict[str, object]:
+        return fields(node=self._node.name, state=self.name, error=error)
+
     def _cannot_read(self, stored: StoredKey, error: Exception) -> None:
         """Leave a key in the store that this program cannot read: another one may. It is gone when it is put."""
         self._unread += 1
         if is_worth_a_line(self._unread):
             count = f"the {self._unread:,}. such"
-            _log.warning("%s: %s: the stored key %r is left out, %s: %s", *self._whose, stored.key, count, error)
+            text = "%s: %s: the stored key %r is left out, %s: %s"
+            _log.warning(text, *self._whose, stored.key, count, error, extra=self._fields(error))
 
 
 def _fail(wanted: Sequence[_Wanted[V]] | deque[_Wanted[V]], error: Exception) -> None:

@@ -20,6 +20,7 @@ import msgspec
 
 from perdure_replication._changes import Changes
 from perdure_replication._envelopes import Change
+from perdure_replication._fields import fields
 from perdure_replication._node import Node
 from perdure_replication._replica import Replica
 from perdure_replication._seldom import is_worth_a_line
@@ -262,7 +263,9 @@ class MergedReplica(Generic[T]):
         if waiting is None:
             count = self._refusals[change.node] = self._refusals.get(change.node, 0) + 1
             if is_worth_a_line(count):
-                _log.warning("%s: what %s knows of %s waits: %s", self._node.name, change.node, change.state, error)
+                text = "%s: what %s knows of %s waits: %s"
+                named = fields(node=self._node.name, peer=change.node, state=change.state, error=error)
+                _log.warning(text, self._node.name, change.node, change.state, error, extra=named)
             at = self._node.clock.monotonic() + min(max(error.ahead - error.allowed, _AGAIN), _LATER)
             self._node.clock.call_at(at, lambda: self._try_again(change.node))
         self._refused[change.node] = change if waiting is None else _folded(waiting, change)
@@ -324,7 +327,9 @@ class MergedReplica(Generic[T]):
         except Exception as error:
             self._counts["failed"] += 1
             if is_worth_a_line(self._counts["failed"]):
-                _log.exception("%s: what others know of %s cannot be stored yet", self._node.name, self._replica.name)
+                text, name = "%s: what others know of %s cannot be stored yet", self._replica.name
+                named = fields(node=self._node.name, state=name, error=error)
+                _log.exception(text, self._node.name, name, extra=named)
             self._due.set(_LATER if isinstance(error, MutationRefused) else _AGAIN)
 
 

@@ -20,6 +20,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from perdure import Actor, ActorRef, ActorSystem, Message
+from perdure_replication._fields import fields
 from perdure_replication.errors import CannotCross, HostUnavailable, InvalidHosts, ReplyLost
 from perdure_replication.ray._library import library
 from perdure_replication.ray._names import named
@@ -161,7 +162,8 @@ class Host:
                     await system.until_shutdown()
         except Exception as error:
             if opening.done():
-                _log.error("the system of %s ended; the next message opens another", self._name, exc_info=error)
+                text = "the system of %s ended; the next message opens another"
+                _log.error(text, self._name, exc_info=error, extra=fields(error=error))
             else:
                 opening.set_exception(error)
         finally:
@@ -185,7 +187,8 @@ def _is_restarted() -> bool:
 
 def _say_why_not(opening: asyncio.Future[ActorSystem]) -> None:
     if (error := opening.exception()) is not None:
-        _log.error("a host that was restarted cannot open its system; a message tries again", exc_info=error)
+        text = "a host that was restarted cannot open its system; a message tries again"
+        _log.error(text, exc_info=error, extra=fields(error=error))
 
 
 def _node() -> str:

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from perdure.security import EncryptedKey
+from perdure_replication._fields import fields
 from perdure_replication._frames import MAX_FRAME_BYTES
 from perdure_replication._member import Member
 from perdure_replication._membership import Membership, Report
@@ -137,7 +138,8 @@ class RayPorts(Transport, Membership):
             try:
                 await self._enter()
             except Exception as error:  # of Ray, too, whose errors are of many kinds
-                _log.warning("it is not known which nodes have come; those that are known stay: %s", error)
+                text = "it is not known which nodes have come; those that are known stay: %s"
+                _log.warning(text, error, extra=fields(node=self._member.name if self._member else None, error=error))
 
     async def _enter(self) -> None:
         if self._member is not None and self._membership is not None:

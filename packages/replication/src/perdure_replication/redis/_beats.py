@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from perdure_replication._fields import fields
 from perdure_replication._generation import MAX_NUMBER
 from perdure_replication._member import Member
 from perdure_replication.redis._letters import INSTANCE_BYTES
@@ -64,7 +65,7 @@ class Beats:
     def refuse(self, reason: str, name: str = "somebody") -> None:
         """Count a beat, or a claim, that is not taken."""
         self._refused[reason] += 1
-        _log.debug("a beat or a claim of %s was dropped: %s", name, reason)
+        _log.debug("a beat or a claim of %s was dropped: %s", name, reason, extra=fields(peer=name, reason=reason))
 
     def _sealed(self, beat: Beat) -> bytes:
         return self._suite + self._seal.seal(_USE, (), msgspec.msgpack.encode(beat))

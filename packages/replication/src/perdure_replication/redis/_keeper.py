@@ -12,6 +12,7 @@ import logging
 from itertools import count
 from typing import NamedTuple
 
+from perdure_replication._fields import fields
 from perdure_replication._frames import decode_frame
 from perdure_replication._member import Member
 from perdure_replication.errors import BadFrame, BrokerUnavailable
@@ -124,5 +125,6 @@ class Keeper:
 
     def _complain(self, error: BrokerUnavailable) -> None:
         if not self._is_refused:
-            _log.warning("%s: its snapshots are not kept until the broker takes them: %s", self._name, error)
+            text = "%s: its snapshots are not kept until the broker takes them: %s"
+            _log.warning(text, self._name, error, extra=fields(node=self._name, error=error))
         self._is_refused = True

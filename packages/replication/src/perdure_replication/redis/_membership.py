@@ -11,6 +11,7 @@ from random import random
 
 from perdure import Keyring
 from perdure.security import EncryptedKey
+from perdure_replication._fields import fields
 from perdure_replication._member import Joined, Left, Member, MembershipEvent
 from perdure_replication._membership import Membership, Report
 from perdure_replication.errors import BrokerUnavailable, InvalidTransport
@@ -125,7 +126,8 @@ class RedisMembership(Membership):
         try:
             await self._registry.leave(member.name, self._claims.of(member), self._beats.next(member, left=True))
         except BrokerUnavailable as error:
-            _log.warning("%s: the others are not told that it leaves: %s", member.name, error)
+            text = "%s: the others are not told that it leaves: %s"
+            _log.warning(text, member.name, error, extra=fields(node=member.name, error=error))
 
     async def forget(self, name: str) -> None:
         """Let a node be gone for all: it has left, and what the broker keeps of it is removed.
@@ -182,14 +184,17 @@ class RedisMembership(Membership):
                 try:
                     await self._registry.forget(event.name, event.incarnation)
                 except BrokerUnavailable as error:
-                    _log.warning("%s: the broker still keeps what it has of it: %s", event.name, error)
+                    text = "%s: the broker still keeps what it has of it: %s"
+                    _log.warning(text, event.name, error, extra=fields(peer=event.name, error=error))
 
     # The broker comes and goes
 
     def _lose(self, error: BrokerUnavailable) -> None:
         """Take note that the broker is away: nobody is heard, and nobody is held to be silent."""
         if not self._is_away:
-            _log.warning("the membership stays as it is until the broker is back: %s", error)
+            text = "the membership stays as it is until the broker is back: %s"
+            name = self._member.name if self._member else None
+            _log.warning(text, error, extra=fields(node=name, error=error))
         self._is_away = True
         self._roster.listen_again()
 

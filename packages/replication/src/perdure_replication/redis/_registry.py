@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator
 
+from perdure_replication._fields import fields
 from perdure_replication.errors import BrokerUnavailable
 from perdure_replication.redis._keys import Keys
 from perdure_replication.redis._line import Line
@@ -39,7 +40,8 @@ class Registry:
             raise published
         was_full, self._is_full = self._is_full, isinstance(written, BrokerUnavailable)
         if self._is_full and not was_full:
-            _log.warning("%s: its beats are published, but the broker does not keep them: %s", name, written)
+            text = "%s: its beats are published, but the broker does not keep them: %s"
+            _log.warning(text, name, written, extra=fields(node=name, error=written))
         return None if self._is_full else written
 
     async def leave(self, name: str, claim: bytes, beat: bytes) -> None:

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+from perdure_replication._fields import fields
 from perdure_replication._messages import MAX_STATES
 from perdure_replication.errors import BrokerUnavailable
 from perdure_replication.redis._keeper import KEPT
@@ -98,7 +99,8 @@ class Shelf:
         except (ValueError, NotAuthentic, OverflowError):
             pass
         self.refused += 1
-        _log.warning("what is kept of %s of %s is not what it kept, and is not taken", place.state, place.node)
+        text = "what is kept of %s of %s is not what it kept, and is not taken"
+        _log.warning(text, place.state, place.node, extra=fields(peer=place.node, state=place.state))
         return None
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import RedisError
 
+from perdure_replication._fields import fields
 from perdure_replication.errors import BrokerUnavailable
 from perdure_replication.redis._broker import Broker, Pauses, packed
 
@@ -86,7 +87,8 @@ class Subscription:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
         reason = ended.pop().exception()
-        _log.warning("%s: what it publishes is missed until it is back: %s", self._broker.shown, reason)
+        text = "%s: what it publishes is missed until it is back: %s"
+        _log.warning(text, self._broker.shown, reason, extra=fields(error=reason))
 
     async def _read(self, connection: AbstractConnection) -> None:
         while True:

@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from perdure import Keyring
 from perdure.security import EncryptedKey
+from perdure_replication._fields import fields
 from perdure_replication._frames import MAX_FRAME_BYTES
 from perdure_replication._member import Member
 from perdure_replication._transport import Receive, Transport
@@ -227,4 +228,4 @@ class RedisTransport(Transport):
 
     def _refuse(self, reason: str) -> None:
         self.refused[reason] += 1
-        _log.debug("%s: a letter was dropped: %s", self._name, reason)
+        _log.debug("%s: a letter was dropped: %s", self._name, reason, extra=fields(node=self._name, reason=reason))

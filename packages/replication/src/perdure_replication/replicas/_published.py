@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+from perdure_replication._fields import fields
 from perdure_replication.replicas._source import LogSource
 from perdure_replication.topics import Exchange
 
@@ -52,6 +53,7 @@ class Published:
     async def _pump(self) -> None:
         try:
             await self._source.pump(self._poke)
-        except Exception:
-            _log.exception("%s: %s ends, for its log cannot be read", self._exchange.node.name, self.topic)
+        except Exception as error:
+            named = fields(node=self._exchange.node.name, topic=self.topic, error=error)
+            _log.exception("%s: %s ends, for its log cannot be read", self._exchange.node.name, self.topic, extra=named)
         self._exchange.withdraw(self.topic)

@@ -26,6 +26,7 @@ import msgspec
 from perdure import Clock
 from perdure.errors import StoreClosed, StoreError, StoreUnavailable, SubjectForgotten
 from perdure.query import Ledger, LedgerPage, LedgerRecord
+from perdure_replication._fields import fields
 from perdure_replication._generation import Generation
 from perdure_replication.replicas._forms import Form
 from perdure_replication.replicas._log import Log, note_end
@@ -165,7 +166,8 @@ class LogSource:
                 state = self._form.fold.apply(before, record.data)
                 self._keep(identity, state, number, record.epoch)
             except Exception as error:  # of a type's own `apply`: a replay tells it to whoever asks
-                _log.debug("%s cannot be folded on: %s", identity, error)
+                named = fields(persistence_id=identity, sequence_number=number, error=error)
+                _log.debug("%s cannot be folded on: %s", identity, error, extra=named)
 
     def _keep(self, identity: str, state: Any, number: int, epoch: int) -> None:
         self._states.pop(identity, None)
@@ -241,7 +243,9 @@ class LogSource:
             try:
                 delta = self._form.delta(stored.data)
             except Exception as error:  # of the author's: who cannot read it asks for the whole
-                _log.warning("%s %d has no delta: %s", stored.persistence_id, stored.sequence_number, error)
+                place = (stored.persistence_id, stored.sequence_number)
+                named = fields(persistence_id=place[0], sequence_number=place[1], error=error)
+                _log.warning("%s %d has no delta: %s", *place, error, extra=named)
                 delta = _UNREADABLE
             sheet.deltas[index] = delta = self._checked(key, delta)
         return Record(key, Generation(stored.epoch, stored.sequence_number), DELTA, delta)
@@ -297,7 +301,7 @@ class LogSource:
         except (StoreUnavailable, StoreClosed):
             raise
         except Exception as error:  # damage, or the author's own: it must not hold up the others
-            _log.warning("%s has no view: %s", identity, error)
+            _log.warning("%s has no view: %s", identity, error, extra=fields(persistence_id=identity, error=error))
             return Record(key, Generation(0, max(1, at_least)), WHOLE, _UNREADABLE)
         return Record(key, Generation(epoch, number), WHOLE, self._checked(key, data))
 
@@ -306,14 +310,17 @@ class LogSource:
         if len(data) <= self._record_bytes:
             return data
         limit = f"over the {self._record_bytes:,} that a letter takes: raise Limits.letter_bytes, or project less"
-        _log.warning("a view of %s%s has %d bytes, %s", self._beginning, key, len(data), limit)
+        identity = f"{self._beginning}{key}"
+        text = "a view of %s has %d bytes, %s"
+        _log.warning(text, identity, len(data), limit, extra=fields(persistence_id=identity))
         return _UNREADABLE
 
     async def _note_end(self) -> None:
         try:
             await note_end(self._ledger.backend, Log(self._log.name, self._tip))
         except StoreError as error:
-            _log.warning("the end of the feed cannot be noted, so the next life reads from further back: %s", error)
+            text = "the end of the feed cannot be noted, so the next life reads from further back: %s"
+            _log.warning(text, error, extra=fields(error=error))
 
 
 class _Batch:

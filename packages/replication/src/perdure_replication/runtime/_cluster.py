@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from itertools import count
 
+from perdure_replication._fields import fields
 from perdure_replication._member import Joined, Member, MembershipEvent
 from perdure_replication._membership import Report
 from perdure_replication.runtime._bridge import Bridge
@@ -56,5 +57,6 @@ class ClusterEvents:
 def _tell(listener: Report, event: MembershipEvent) -> None:
     try:
         listener(event)
-    except Exception:
-        _log.exception("a listener to cluster events failed on %s", event)
+    except Exception as error:
+        peer = event.member.name if isinstance(event, Joined) else event.name
+        _log.exception("a listener to cluster events failed on %s", event, extra=fields(peer=peer, error=error))

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from perdure.errors import ActorStopped, AskTimeout
+from perdure_replication._fields import fields
 from perdure_replication._replica import Replica
 from perdure_replication.runtime._ref import LocalRef
 
@@ -46,7 +47,8 @@ class Delivery:
             await self._ref.ask(change)
         except ActorStopped:
             raise
-        except AskTimeout:
-            _log.warning("%s has not handled a change for so long that the next is sent", self._ref.name)
-        except Exception:
-            _log.exception("%s failed on a change", self._ref.name)
+        except AskTimeout as error:
+            text = "%s has not handled a change for so long that the next is sent"
+            _log.warning(text, self._ref.name, extra=fields(actor=self._ref.name, error=error))
+        except Exception as error:
+            _log.exception("%s failed on a change", self._ref.name, extra=fields(actor=self._ref.name, error=error))

@@ -11,6 +11,7 @@ from typing import Any
 
 from perdure import Clock
 from perdure.errors import ActorStopped, AskTimeout, MailboxFull
+from perdure_replication._fields import fields
 from perdure_replication._line import Line
 from perdure_replication._member import Joined, MembershipEvent
 from perdure_replication._node import Node
@@ -167,7 +168,12 @@ class Exchange:
         count = self._metrics.unreadable = self._metrics.unreadable + 1
         if is_worth_a_line(count):
             _log.warning(
-                "%s: a letter of %s cannot be read, the %s. such: %s", self._node.name, peer, f"{count:,}", error
+                "%s: a letter of %s cannot be read, the %s. such: %s",
+                self._node.name,
+                peer,
+                f"{count:,}",
+                error,
+                extra=fields(node=self._node.name, peer=peer, error=error),
             )
 
     def _tell(self, name: str, message: object) -> None:

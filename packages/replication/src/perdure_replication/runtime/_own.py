@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from perdure import Actor, ActorRef, ActorSystem, Clock, Context, Message
+from perdure_replication._fields import fields
 from perdure_replication._node import Node
 from perdure_replication.runtime._bridge import Bridge
 from perdure_replication.runtime._ref import LocalRef
@@ -62,7 +63,8 @@ class Worker(Actor):
         except Exception as error:
             if isinstance(message, Asked):
                 return Raised(error)
-            _log.exception("the actor %s failed on a message", context.ref.path)
+            path = context.ref.path
+            _log.exception("the actor %s failed on a message", path, extra=fields(actor=path, error=error))
 
     async def stopping(self, context: Context) -> None:
         self._life.end()

@@ -22,6 +22,7 @@ import msgspec
 
 from perdure import Clock
 from perdure.errors import ActorStopped, AskTimeout, MailboxFull
+from perdure_replication._fields import fields
 from perdure_replication.errors import InvalidRuntime
 from perdure_replication.runtime._bridge import Bridge
 from perdure_replication.runtime._ref import LocalRef
@@ -139,8 +140,8 @@ class Worker(pykka.ThreadingActor):
     def _handle(self, message: Any) -> None:
         try:
             self._receive(message)
-        except Exception:
-            _log.exception("the actor %s failed on a message", self.name)
+        except Exception as error:
+            _log.exception("the actor %s failed on a message", self.name, extra=fields(actor=self.name, error=error))
 
     def _actor_loop_teardown(self) -> None:
         self.actor_inbox.close()

@@ -26,6 +26,7 @@ import msgspec
 
 from perdure import Clock, SystemClock
 from perdure.errors import ActorStopped, MailboxFull, NameTaken
+from perdure_replication._fields import fields
 from perdure_replication._node import Node
 from perdure_replication._replica import Replica
 from perdure_replication._state import ReplicatedState
@@ -142,7 +143,8 @@ class ActorRuntime(ABC):
             self.bridge.close()
             _, late = await asyncio.wait(late, timeout=1.0)
         for stop in late:
-            _log.error("the actor %s of the runtime %s does not end, and is left", stops[stop].name, self.kind)
+            text, name = "the actor %s of the runtime %s does not end, and is left", stops[stop].name
+            _log.error(text, name, self.kind, extra=fields(node=self.node.name if self.node else None, actor=name))
             stop.cancel()
 
     # Actors
@@ -407,8 +409,9 @@ class ActorRuntime(ABC):
             await self._publish()
         except NodeClosed:
             pass
-        except Exception:
-            _log.exception("the runtime %s could not publish that an actor has left its groups", self.kind)
+        except Exception as error:
+            text = "the runtime %s could not publish that an actor has left its groups"
+            _log.exception(text, self.kind, extra=fields(node=self.node.name if self.node else None, error=error))
 
 
 class _Desk:

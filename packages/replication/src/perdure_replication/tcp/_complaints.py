@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from perdure import Clock
+from perdure_replication._fields import fields
 from perdure_replication.tcp._identity import Identity
 from perdure_replication.tcp._metrics import TcpMetrics
 from perdure_replication.tcp._refused import Refused
@@ -33,4 +34,5 @@ class Complaints:
         if now - self._logged.get(refused.reason, -_PAUSE) >= _PAUSE:
             self._logged[refused.reason] = now
             level = logging.INFO if refused.reason in _HARMLESS else logging.WARNING
-            _log.log(level, "%s: %s: %s: %s", self._identity.name, place, refused.reason, refused.text)
+            named = fields(cluster=self._identity.cluster, node=self._identity.name, reason=refused.reason)
+            _log.log(level, "%s: %s: %s: %s", self._identity.name, place, refused.reason, refused.text, extra=named)

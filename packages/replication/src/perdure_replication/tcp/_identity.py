@@ -23,7 +23,7 @@ class Identity:
         self.name = ""
         self.incarnation = 0
         self.address = ""
-        self._cluster = cluster
+        self.cluster = cluster
         self._schema = schema
         self._instance = b""
         self._attempts = 0
@@ -37,4 +37,4 @@ class Identity:
         """Return what is said on a new connection."""
         self._attempts += dials
         attempt = self._attempts if dials else 0
-        return Greeting(self._cluster, self.name, self.incarnation, self._instance, attempt, self.address, self._schema)
+        return Greeting(self.cluster, self.name, self.incarnation, self._instance, attempt, self.address, self._schema)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 
+from perdure_replication._fields import fields
 from perdure_replication._transport import Receive
 from perdure_replication.tcp._complaints import Complaints
 from perdure_replication.tcp._connection import Connection
@@ -120,7 +121,7 @@ class Links:
         if self._connections.get(name) is not connection:
             return
         del self._connections[name]
-        _log.info("%s: no link with %r any more", self._identity.name, name)
+        _log.info("%s: no link with %r any more", self._identity.name, name, extra=self._fields(connection))
         self._dialers.wake(name, str(connection.refused or ""))
         self.watcher.unlinked(name)
 
@@ -134,7 +135,8 @@ class Links:
         self._metrics.connected += 1
         self._dialers.rest(peer.name)
         if is_new:
-            _log.info("%s: linked with %s at %s", self._identity.name, peer.shown, connection.place)
+            text, named = "%s: linked with %s at %s", self._fields(connection)
+            _log.info(text, self._identity.name, peer.shown, connection.place, extra=named)
         self.watcher.linked(peer.name)
 
     def _choose(self, current: Connection, new: Connection, peer: Greeting) -> None:
@@ -155,8 +157,12 @@ class Links:
             return
         if last.why == "superseded":
             text = "%s: %s says that a later process has this name, of incarnation %d"
-            _log.error(text, self._identity.name, connection.place, last.incarnation)
+            _log.error(text, self._identity.name, connection.place, last.incarnation, extra=self._fields(connection))
             self.watcher.superseded(last.incarnation)
+
+    def _fields(self, connection: Connection) -> dict[str, object]:
+        peer = connection.peer.name if connection.peer is not None else None
+        return fields(cluster=self._identity.cluster, node=self._identity.name, peer=peer)
 
 
 def rank(own: str, peer: str, dials: bool, attempt: int) -> tuple[bool, int]:

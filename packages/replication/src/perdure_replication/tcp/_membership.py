@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from random import Random
 
+from perdure_replication._fields import fields
 from perdure_replication._member import Joined, Left, Member, MembershipEvent
 from perdure_replication._membership import Membership, Report
 from perdure_replication.tcp._address import address_of
@@ -94,7 +95,9 @@ class TcpMembership(Membership, Watcher):
             case Introduction() as introduction:
                 self._meet(introduction)
             case None:
-                _log.warning("a word of %r about members cannot be understood: is it of a later version?", name[:80])
+                text = "a word of %r about members cannot be understood: is it of a later version?"
+                own = self._member.name if self._member is not None else None
+                _log.warning(text, name[:80], extra=fields(node=own, peer=name[:80]))
 
     def superseded(self, incarnation: int) -> None:
         if self._member is not None and self._report is not None:

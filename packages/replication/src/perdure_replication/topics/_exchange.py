@@ -15,6 +15,7 @@ from math import inf
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from perdure_replication._fields import fields
 from perdure_replication._line import TOPICS
 from perdure_replication._member import Joined, Left, MembershipEvent, Unreachable
 from perdure_replication._seldom import is_worth_a_line
@@ -202,9 +203,11 @@ class Exchange:
     def _post(self, peer: str, word: Word) -> None:
         try:
             if not self._line.post(peer, encode_word(word)):
-                _log.debug("%s: no %s for %s: the link takes none", self.node.name, type(word).__name__, peer)
+                text, named = "%s: no %s for %s: the link takes none", fields(node=self.node.name, peer=peer)
+                _log.debug(text, self.node.name, type(word).__name__, peer, extra=named)
         except BadFrame as error:  # an interest that is greater than this node's letters
-            _log.error("%s: no %s for %s: %s", self.node.name, type(word).__name__, peer, error)
+            named = fields(node=self.node.name, peer=peer, error=error)
+            _log.error("%s: no %s for %s: %s", self.node.name, type(word).__name__, peer, error, extra=named)
 
     # Who is there, and offers what
 
@@ -257,7 +260,8 @@ class Exchange:
         except BadFrame as error:
             refused = self.node.engine.metrics.refused
             refused["topics"] = refused.get("topics", 0) + 1
-            _log.debug("%s: a letter of %s is dropped: %s", self.node.name, peer, error)
+            named = fields(node=self.node.name, peer=peer, error=error)
+            _log.debug("%s: a letter of %s is dropped: %s", self.node.name, peer, error, extra=named)
         else:
             self._heed(peer, incarnation, word)
 
@@ -355,8 +359,9 @@ class Exchange:
     def _unread(self, offered: Offered, topic: str, peer: str, error: Exception) -> None:
         offered.failures += 1
         if is_worth_a_line(offered.failures):
-            count = f"{offered.failures:,}"
-            _log.warning("%s: %s cannot be read for %s, the %s. time: %s", self.node.name, topic, peer, count, error)
+            text, count = "%s: %s cannot be read for %s, the %s. time: %s", f"{offered.failures:,}"
+            named = fields(node=self.node.name, peer=peer, topic=topic, error=error)
+            _log.warning(text, self.node.name, topic, peer, count, error, extra=named)
 
     async def _reply(self, reply: Reply) -> None:
         if reply.peer == self.node.name:
@@ -367,7 +372,9 @@ class Exchange:
         except (PeerUnreachable, NodeClosed):
             pass
         except BadFrame as error:
-            _log.error("%s: an answer about %s cannot be sent: %s", self.node.name, reply.answer.topic, error)
+            topic = reply.answer.topic
+            named = fields(node=self.node.name, peer=reply.peer, topic=topic, error=error)
+            _log.error("%s: an answer about %s cannot be sent: %s", self.node.name, topic, error, extra=named)
 
 
 def exchange_of(node: Node) -> Exchange:
