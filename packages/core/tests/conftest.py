@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import importlib
+import sys
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 import pytest
 
@@ -29,3 +32,23 @@ async def system(clock: VirtualClock) -> AsyncIterator[ActorSystem]:
     """Return a system of actors without a store, in which time stands still."""
     async with ActorSystem(clock=clock, stop_timeout=5) as system:
         yield system
+
+
+@pytest.fixture
+def distribute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str, str, str], None]:
+    """Return a function that installs a distribution, 1.2.3, with one entry point and the module behind it.
+
+    It takes the name of the distribution, the group and the name of its entry point, and the source of the module.
+    """
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def distribute(distribution: str, group: str, name: str, source: str) -> None:
+        (tmp_path / f"{name}_plugin.py").write_text(source)
+        info = tmp_path / f"{distribution.replace('-', '_')}-1.2.3.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.2.3\n")
+        (info / "entry_points.txt").write_text(f"[{group}]\n{name} = {name}_plugin\n")
+        monkeypatch.delitem(sys.modules, f"{name}_plugin", raising=False)
+        importlib.invalidate_caches()
+
+    return distribute

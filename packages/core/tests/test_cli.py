@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import json
 import os
 import pkgutil
@@ -65,20 +64,9 @@ def url(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
+def install(distribute: Callable[[str, str, str, str], None]) -> Install:
     """Install a plug-in: the distribution `NAME` 1.2.3 with the module `NAME_plugin`."""
-    monkeypatch.syspath_prepend(tmp_path)
-
-    def install(name: str, source: str) -> None:
-        (tmp_path / f"{name}_plugin.py").write_text(source)
-        info = tmp_path / f"{name}-1.2.3.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.2.3\n")
-        (info / "entry_points.txt").write_text(f"[perdure.plugins]\n{name} = {name}_plugin\n")
-        monkeypatch.delitem(sys.modules, f"{name}_plugin", raising=False)
-        importlib.invalidate_caches()
-
-    return install
+    return lambda name, source: distribute(name, "perdure.plugins", name, source)
 
 
 HELLO = """

@@ -39,20 +39,9 @@ async def perdure_missing(url):
 
 
 @pytest.fixture
-def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
+def install(distribute: Callable[[str, str, str, str], None]) -> Install:
     """Install a plug-in for a scheme: the distribution `perdure-SCHEME` 1.2.3 with the module `SCHEME_plugin`."""
-    monkeypatch.syspath_prepend(tmp_path)
-
-    def install(scheme: str, source: str) -> None:
-        (tmp_path / f"{scheme}_plugin.py").write_text(source)
-        info = tmp_path / f"perdure_{scheme}-1.2.3.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: perdure-{scheme}\nVersion: 1.2.3\n")
-        (info / "entry_points.txt").write_text(f"[perdure.backends]\n{scheme} = {scheme}_plugin\n")
-        monkeypatch.delitem(sys.modules, f"{scheme}_plugin", raising=False)
-        importlib.invalidate_caches()
-
-    return install
+    return lambda scheme, source: distribute(f"perdure-{scheme}", "perdure.backends", scheme, source)
 
 
 async def test_the_memory_backend_enters_by_the_same_door() -> None:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextvars
 import importlib
 import logging
-import sys
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -240,18 +238,11 @@ class TestWithoutObservers:
 
 
 @pytest.fixture
-def plug_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def plug_in(distribute: Callable[[str, str, str, str], None]) -> Iterator[Callable[[str], None]]:
     """Install a plug-in `watch` with the given source, for this test."""
-    monkeypatch.syspath_prepend(tmp_path)
 
-    def install(source: str) -> Any:
-        (tmp_path / "watch_plugin.py").write_text(source)
-        info = tmp_path / "perdure_watch-1.2.3.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: perdure-watch\nVersion: 1.2.3\n")
-        (info / "entry_points.txt").write_text("[perdure.plugins]\nwatch = watch_plugin\n")
-        monkeypatch.delitem(sys.modules, "watch_plugin", raising=False)
-        importlib.invalidate_caches()
+    def install(source: str) -> None:
+        distribute("perdure-watch", "perdure.plugins", "watch", source)
         _plugins._plugins_once.cache_clear()
 
     yield install
