@@ -8,7 +8,7 @@ import asyncio
 import os
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -316,6 +316,8 @@ class TestTables:
             lambda: backend.prefixes(name),
             lambda: backend.feed(name),
             lambda: backend.page(name, "a", 1, 2, limit=1, max_bytes=1),
+            lambda: backend.pages(name, ["a"], limit=1, max_bytes=1),
+            lambda: backend.read_states(name, ["a"], max_bytes=1),
         )
         for read in reads:
             with pytest.raises(InvalidIdentifier):
@@ -325,6 +327,42 @@ class TestTables:
                 await backend.commit([append("a", 0, b"with the others"), WriteGroup((write,))])
 
         assert await backend.prefixes("events") == []
+
+    async def test_a_nul_does_not_end_a_prefix(self, backend: SqliteBackend) -> None:
+        """What is read of many prefixes is not that of a shorter one."""
+        await backend.commit([append("a", 0, b"one"), WriteGroup((PutState("offsets", "a", b"one"),))])
+
+        for read in (
+            lambda: backend.pages("events", ["a\0b"], limit=1, max_bytes=1),
+            lambda: backend.read_states("offsets", ["a\0b"], max_bytes=1),
+        ):
+            with pytest.raises(InvalidIdentifier):
+                await read()
+
+    @pytest.mark.parametrize(
+        ("read", "found"),
+        [
+            (lambda reader: reader.pages("events", ["a"], 10, 100), [([(1, b"one")], False)]),
+            (lambda reader: reader.read_states("offsets", ["a"], 100), [(1, b"one")]),
+        ],
+        ids=["pages", "read_states"],
+    )
+    async def test_what_is_read_of_many_is_one_moment(
+        self, backend: SqliteBackend, path: Path, read: Callable[[Reader], object], found: object
+    ) -> None:
+        """Another process may write after the query for the sizes, and before that for the values."""
+        await backend.commit([append("a", 0, b"one"), WriteGroup((PutState("offsets", "a", b"one"),))])
+
+        class Overtaken(Reader):
+            def _row(self, *arguments: Any) -> Any:
+                row = super()._row(*arguments)
+                with shell(path) as connection:
+                    connection.execute("UPDATE collection_events SET value = 'another'")
+                    connection.execute("UPDATE state_offsets SET value = 'another'")
+                return row
+
+        with closing(Overtaken(_schema.connect_reader(backend.settings))) as reader:
+            assert read(reader) == found
 
     @pytest.mark.parametrize("kind", ["collection", "state"])
     async def test_a_lost_table_is_an_error_to_read(self, backend: SqliteBackend, path: Path, kind: str) -> None:

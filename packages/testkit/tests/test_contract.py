@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 import pytest
 
-from perdure.abc import Backend, Conflict, WriteGroup
+from perdure.abc import Backend, Conflict, Page, WriteGroup
 from perdure.errors import EntryNotFound
 from perdure.memory import MemoryBackend
 from perdure_testkit import BackendContract
@@ -41,12 +41,36 @@ class NamesNoActualHead(MemoryBackend):
         return [conflict and conflict._replace(actual=0) for conflict in await super().commit(groups)]
 
 
+class ReadsTooMuchOfMany(MemoryBackend):
+    def pages(
+        self, collection: str, prefixes: Sequence[str], *, limit: int, max_bytes: int
+    ) -> Awaitable[Sequence[Page]]:
+        return super().pages(collection, prefixes, limit=limit, max_bytes=1 << 30)
+
+
+class LosesEmptyPages(MemoryBackend):
+    async def pages(self, collection: str, prefixes: Sequence[str], *, limit: int, max_bytes: int) -> list[Page]:
+        pages = await super().pages(collection, prefixes, limit=limit, max_bytes=max_bytes)
+        return [page for page in pages if page.entries]
+
+
+class LosesStatesWithoutValue(MemoryBackend):
+    async def read_states(
+        self, state: str, prefixes: Sequence[str], *, max_bytes: int
+    ) -> list[tuple[int, bytes | None]]:
+        states = await super().read_states(state, prefixes, max_bytes=max_bytes)
+        return [state for state in states if state[1] is not None]
+
+
 @pytest.mark.parametrize(
     ("broken", "rule"),
     [
         (ChecksAllGroupsFirst, rules.test_a_group_sees_the_groups_before_it),
         (LosesTheLastGroup, rules.test_many_logs_in_one_commit),
         (LosesTheLastGroup, rules.test_the_others_are_not_affected_by_a_conflict),
+        (ReadsTooMuchOfMany, lambda backend: rules.test_first_pages_of_many_are_those_of_each(backend, 1000, 10)),
+        (LosesEmptyPages, lambda backend: rules.test_first_pages_of_many_are_those_of_each(backend, 1000, 10)),
+        (LosesStatesWithoutValue, lambda backend: rules.test_many_states_are_those_of_each(backend, 10)),
         (NamesNoActualHead, lambda backend: rules.test_a_conflict_names_what_was_expected_and_what_is(backend, 2)),
     ],
 )

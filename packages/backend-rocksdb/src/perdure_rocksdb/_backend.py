@@ -63,6 +63,10 @@ class RocksdbBackend(Backend):
             "page", lambda view: _reader.page(view, collection, prefix, start, stop, limit, max_bytes, reverse)
         )
 
+    def pages(self, collection: str, prefixes: Sequence[str], *, limit: int, max_bytes: int) -> Awaitable[list[Page]]:
+        check_name(collection)
+        return self._read("pages", lambda view: _reader.pages(view, collection, prefixes, limit, max_bytes))
+
     def last(self, collection: str, prefix: str) -> Awaitable[int]:
         check_name(collection)
         return self._read("last", lambda view: _reader.last(view, collection, prefix))
@@ -70,6 +74,12 @@ class RocksdbBackend(Backend):
     def read_state(self, state: str, prefix: str) -> Awaitable[tuple[int, bytes | None]]:
         check_name(state)
         return self._read("read_state", lambda view: _reader.read_state(view, state, prefix))
+
+    def read_states(
+        self, state: str, prefixes: Sequence[str], *, max_bytes: int
+    ) -> Awaitable[list[tuple[int, bytes | None]]]:
+        check_name(state)
+        return self._read("read_states", lambda view: _reader.read_states(view, state, prefixes, max_bytes))
 
     def prefixes(self, collection: str, after: str = "", limit: int = 1000) -> Awaitable[list[str]]:
         check_name(collection)

@@ -6,6 +6,7 @@ rocksdict 0.3.29 takes a lower bound for an upper one, and keeps no hold of the 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import repeat
 
 from rocksdict import RdictIter
@@ -49,6 +50,21 @@ def page(view: View, name: str, prefix: str, start: int, stop: int, limit: int, 
     return Page(list(map(_new, repeat(Entry), zip(keys.numbers_at_end(found), values, strict=True))), more)
 
 
+def pages(view: View, name: str, prefixes: Sequence[str], limit: int, max_bytes: int) -> list[Page]:
+    """Return the first pages of the first prefixes, as the contract has it."""
+    found: list[Page] = []
+    for prefix in prefixes:
+        if found and (limit <= 0 or max_bytes <= 0):
+            break
+        first = page(view, name, prefix, 0, MAX_KEY + 1, limit, max_bytes, False)
+        max_bytes -= sum([len(value) for _, value in first.entries])
+        if found and max_bytes < 0:
+            break
+        limit -= len(first.entries)
+        found.append(first)
+    return found
+
+
 def last(view: View, name: str, prefix: str) -> int:
     """Return the greatest key of a prefix, or 0."""
     within = keys.log_range(name, prefix, 0, MAX_KEY + 1)
@@ -60,6 +76,18 @@ def read_state(view: View, name: str, prefix: str) -> tuple[int, bytes | None]:
     """Return a state's version and value."""
     stored = value_at(view.states, keys.state(name, prefix))
     return (0, None) if stored is None else keys.unpack_state(stored)
+
+
+def read_states(view: View, name: str, prefixes: Sequence[str], max_bytes: int) -> list[tuple[int, bytes | None]]:
+    """Return the versions and values of the first states, as the contract has it."""
+    found: list[tuple[int, bytes | None]] = []
+    for prefix in prefixes:
+        version, value = read_state(view, name, prefix)
+        max_bytes -= len(value or b"")
+        if max_bytes < 0 and found:
+            break
+        found.append((version, value))
+    return found
 
 
 def prefixes(view: View, name: str, after: str, limit: int) -> list[str]:

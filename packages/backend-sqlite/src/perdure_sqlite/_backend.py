@@ -60,6 +60,10 @@ class SqliteBackend(Backend):
             "page", lambda reader: reader.page(collection, prefix, start, stop, limit, max_bytes, reverse)
         )
 
+    def pages(self, collection: str, prefixes: Sequence[str], *, limit: int, max_bytes: int) -> Awaitable[list[Page]]:
+        check_name(collection)
+        return self._read("pages", lambda reader: reader.pages(collection, prefixes, limit, max_bytes))
+
     def last(self, collection: str, prefix: str) -> Awaitable[int]:
         check_name(collection)
         return self._read("last", lambda reader: reader.last(collection, prefix))
@@ -67,6 +71,12 @@ class SqliteBackend(Backend):
     def read_state(self, state: str, prefix: str) -> Awaitable[tuple[int, bytes | None]]:
         check_name(state)
         return self._read("read_state", lambda reader: reader.read_state(state, prefix))
+
+    def read_states(
+        self, state: str, prefixes: Sequence[str], *, max_bytes: int
+    ) -> Awaitable[list[tuple[int, bytes | None]]]:
+        check_name(state)
+        return self._read("read_states", lambda reader: reader.read_states(state, prefixes, max_bytes))
 
     def prefixes(self, collection: str, after: str = "", limit: int = 1000) -> Awaitable[list[str]]:
         check_name(collection)

@@ -8,14 +8,17 @@ lengths as JSON, the values as one blob.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from itertools import accumulate, pairwise, repeat
 from typing import Any
 
 import msgspec
 
-from perdure.abc import Entry, FeedPage, FeedRecord, Page
+from perdure.abc import Entry, FeedPage, FeedRecord, Page, check_prefix
 from perdure.errors import StoreError
 from perdure_sqlite._errors import translated
 
@@ -36,9 +39,28 @@ FROM (
     ) END
 )"""
 
+# CROSS JOIN and INDEXED BY keep the order: of the prefixes as they were asked for, and of the keys of each. To sort by
+# it SQLite would read all of the logs first.
+_LOGS = """
+json_each(:asked) AS asked CROSS JOIN prefixes AS p ON p.collection = '{name}' AND p.prefix = asked.value
+CROSS JOIN collection_{name} AS c INDEXED BY keys_{name} ON c.prefix = p.id"""
+_PLACES = f"""
+SELECT json_group_array(place), json_group_array(key), json_group_array(size)
+FROM (SELECT asked.key AS place, c.key AS key, length(c.value) AS size FROM {_LOGS} LIMIT :limit)"""
+_VALUES = f"SELECT CAST(group_concat(value, '') AS BLOB) FROM (SELECT c.value AS value FROM {_LOGS} LIMIT :limit)"
+
 _LAST = """
 SELECT coalesce(max(key), 0) FROM collection_{name}
 WHERE prefix = (SELECT id FROM prefixes WHERE collection = '{name}' AND prefix = ?)"""
+
+_VERSIONS = """
+SELECT json_group_array(json_array(asked.key, s.version, length(s.value)))
+FROM json_each(:asked) AS asked CROSS JOIN state_{name} AS s ON s.prefix = asked.value"""
+_STATES = """
+SELECT CAST(group_concat(value, '') AS BLOB) FROM (
+    SELECT s.value AS value FROM json_each(:asked) AS asked CROSS JOIN state_{name} AS s ON s.prefix = asked.value
+    LIMIT :limit
+)"""
 
 _PREFIXES = """
 SELECT json_group_array(prefix) FROM (
@@ -77,8 +99,23 @@ class Reader:
         if row is None:
             return Page([], False)
         keys, sizes, blob, present = row
-        entries = _entries(keys, sizes, blob)
+        entries = _entries(msgspec.json.decode(keys), _cut(blob, msgspec.json.decode(sizes)))
         return Page(entries, present > len(entries))
+
+    def pages(self, name: str, prefixes: Sequence[str], limit: int, max_bytes: int) -> list[Page]:
+        asked = {"asked": _json(prefixes)}
+        with self._moment():
+            row = self._row("collection", name, _PLACES.format(name=name), {**asked, "limit": limit + 1})
+            places, keys, sizes = map(msgspec.json.decode, row or ("[]", "[]", "[]"))
+            count = min(limit, len(places), _fitting(sizes, max_bytes))
+            row = self._row("collection", name, _VALUES.format(name=name), {**asked, "limit": count})
+        values = _cut(row and row[0], sizes[:count])
+        entries = _entries(keys, values)
+        if count == len(places):
+            return _parted(entries, places, len(prefixes))
+        pages = _parted(entries, places[:count], places[count - 1] + 1)
+        pages[-1] = Page(pages[-1].entries, places[count] == places[count - 1])
+        return pages
 
     def last(self, name: str, prefix: str) -> int:
         row = self._row("collection", name, _LAST.format(name=name), (prefix,))
@@ -89,6 +126,19 @@ class Reader:
             "state", name, f"SELECT version, CAST(value AS BLOB) FROM state_{name} WHERE prefix = ?", (prefix,)
         )
         return (row[0], row[1]) if row is not None else (0, None)
+
+    def read_states(self, name: str, prefixes: Sequence[str], max_bytes: int) -> list[tuple[int, bytes | None]]:
+        asked = {"asked": _json(prefixes)}
+        states: list[tuple[int, bytes | None]] = [(0, None)] * len(prefixes)
+        with self._moment():
+            row = self._row("state", name, _VERSIONS.format(name=name), asked)
+            found = msgspec.json.decode(row[0]) if row is not None else []
+            count = min(len(found), _fitting([size or 0 for _, _, size in found], max_bytes))
+            row = self._row("state", name, _STATES.format(name=name), {**asked, "limit": count})
+        values = _cut(row and row[0], [size or 0 for _, _, size in found[:count]])
+        for (place, version, size), value in zip(found, values, strict=False):
+            states[place] = version, None if size is None else value
+        return states if count == len(found) else states[: found[count][0]]
 
     def prefixes(self, name: str, after: str, limit: int) -> list[str]:
         row = self._row("collection", name, _PREFIXES.format(name=name), (after, limit))
@@ -110,6 +160,15 @@ class Reader:
     def close(self) -> None:
         self._connection.close()
 
+    @contextmanager
+    def _moment(self) -> Iterator[None]:
+        """Have queries read one moment of the store."""
+        self._connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._connection.execute("ROLLBACK")
+
     def _row(self, kind: str, name: str, query: str, parameters: tuple[Any, ...] | dict[str, Any]) -> Any:
         """Return the first row, or None where there is none or the table was never made."""
         try:
@@ -124,7 +183,7 @@ class Reader:
 
 def _fitting(sizes: Iterable[int], max_bytes: int) -> int:
     """Return how many values fit into so many bytes; the first always does."""
-    return max(1, sum(total <= max_bytes for total in accumulate(sizes)))
+    return max(1, bisect_right(list(accumulate(sizes)), max_bytes))
 
 
 @lru_cache(256)
@@ -132,9 +191,23 @@ def _page_query(name: str, order: str) -> str:
     return _PAGE.format(name=name, order=order)
 
 
-def _entries(keys: str, sizes: str, blob: bytes | None) -> list[Entry]:
-    pairs = zip(msgspec.json.decode(keys), _cut(blob, msgspec.json.decode(sizes)), strict=True)
-    return list(map(tuple.__new__, repeat(Entry), pairs))  # Entry(key, value), without a Python call for each
+def _entries(keys: Iterable[int], values: Iterable[bytes]) -> list[Entry]:
+    """Return the entry of each value, under the key in its place."""
+    return list(map(tuple.__new__, repeat(Entry), zip(keys, values, strict=False)))  # without a Python call for each
+
+
+def _parted(entries: list[Entry], places: Iterable[int], count: int) -> list[Page]:
+    """Return the pages of so many prefixes, of entries in the order of the places of theirs."""
+    sizes = Counter(places)
+    ends = accumulate((sizes[place] for place in range(count)), initial=0)
+    return [Page(entries[start:end], False) for start, end in pairwise(ends)]
+
+
+def _json(prefixes: Sequence[str]) -> str:
+    """Return prefixes as `json_each` takes them, which ends a text at a NUL. Raises `InvalidIdentifier`."""
+    if "\0" in "".join(prefixes):
+        list(map(check_prefix, prefixes))
+    return msgspec.json.encode(prefixes).decode()
 
 
 def _cut(blob: bytes | None, sizes: list[int]) -> list[bytes]:

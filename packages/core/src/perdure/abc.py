@@ -15,9 +15,11 @@ every reader of the feed an old record as a new one.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Sequence
+from itertools import accumulate
 from typing import ClassVar, Literal, NamedTuple, TypeAlias
 
 import msgspec
@@ -67,6 +69,7 @@ MAX_KEY = 2**63 - 1
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
 _PREFIX_BYTES = 1024
+_TOGETHER = 16
 
 
 class Put(msgspec.Struct, frozen=True, gc=False):
@@ -246,6 +249,17 @@ class Backend(ABC):
         is one moment of the store.
         """
 
+    def pages(
+        self, collection: str, prefixes: Sequence[str], *, limit: int, max_bytes: int
+    ) -> Awaitable[Sequence[Page]]:
+        """Return the first page of each of these prefixes, in their order; or of the first of them, one at least.
+
+        All together have at most `limit` entries and, after the first, at most `max_bytes`; the last page may be cut by
+        that. Who reads many short logs asks for as many as a backend gives at once, and for the others again. This one
+        asks for a few pages at a time: override it where many can come the same way.
+        """
+        return _pages(self, collection, prefixes, limit, max_bytes)
+
     @abstractmethod
     def last(self, collection: str, prefix: str) -> Awaitable[int]:
         """Return the greatest key, or 0 when there is none."""
@@ -253,6 +267,16 @@ class Backend(ABC):
     @abstractmethod
     def read_state(self, state: str, prefix: str) -> Awaitable[tuple[int, bytes | None]]:
         """Return a state's version (0 if it was never put) and its value (None if it has none)."""
+
+    def read_states(
+        self, state: str, prefixes: Sequence[str], *, max_bytes: int
+    ) -> Awaitable[Sequence[tuple[int, bytes | None]]]:
+        """Return what `read_state` does for each of these prefixes, in order; or for the first of them, one at least.
+
+        The values have, after the first, at most `max_bytes` together. This one asks for a few at a time: override it
+        where many can come the same way.
+        """
+        return _states(self, state, prefixes, max_bytes)
 
     @abstractmethod
     def prefixes(self, collection: str, after: str = "", limit: int = 1000) -> Awaitable[list[str]]:
@@ -380,6 +404,26 @@ class State:
     async def purge(self) -> None:
         """Forget the value and its version durably; silent when there is none."""
         await self._backend.commit([WriteGroup((PurgeState(self.name, self.prefix),))])
+
+
+async def _pages(backend: Backend, collection: str, prefixes: Sequence[str], limit: int, max_bytes: int) -> list[Page]:
+    asked = (
+        backend.page(collection, prefix, 1, MAX_KEY + 1, limit=limit, max_bytes=max_bytes)
+        for prefix in prefixes[:_TOGETHER]
+    )
+    pages = await asyncio.gather(*asked)
+    counts = accumulate(len(page.entries) for page in pages)
+    sizes = accumulate(sum([len(entry.value) for entry in page.entries]) for page in pages)
+    fitting = sum(count <= limit and size <= max_bytes for count, size in zip(counts, sizes, strict=True))
+    return pages[: max(1, fitting)]
+
+
+async def _states(
+    backend: Backend, state: str, prefixes: Sequence[str], max_bytes: int
+) -> list[tuple[int, bytes | None]]:
+    states = await asyncio.gather(*(backend.read_state(state, prefix) for prefix in prefixes[:_TOGETHER]))
+    sizes = accumulate(len(value or b"") for _, value in states)
+    return states[: max(1, sum(size <= max_bytes for size in sizes))]
 
 
 def check_name(name: str) -> str:

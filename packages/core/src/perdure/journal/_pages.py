@@ -18,10 +18,10 @@ async def pages(
     prefix: str,
     start: int,
     stop: int,
-    first: Awaitable[Page] | None = None,
+    first: Page | None = None,
     size: int = _PAGE,
 ) -> AsyncGenerator[list[Entry], None]:
-    """Yield the entries with `start <= key < stop`, in pages of a size; the `first` may be on its way already.
+    """Yield the entries with `start <= key < stop`, in pages of a size; the `first` may be there already.
 
     From the second page on, two are being read while one is used. One would not do: a reading thread begins when it
     has the interpreter lock, which it does not get before the page in hand is done with. Keys are taken to be without
@@ -31,7 +31,7 @@ async def pages(
     def read(start: int) -> Awaitable[Page]:
         return backend.page(collection, prefix, min(start, stop), stop, limit=size, max_bytes=_PAGE_BYTES)
 
-    entries, more = await (read(start) if first is None else first)
+    entries, more = await read(start) if first is None else first
     ahead: deque[tuple[int, asyncio.Future[Page]]] = deque()
     try:
         while more:

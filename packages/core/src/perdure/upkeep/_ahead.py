@@ -1,69 +1,78 @@
-"""The first reads of many logs, begun before they are needed.
+"""The first pages of many logs, read before they are needed.
 
-A store with many short logs takes a read or two for each. One after the other, each waits for its way to the store and
-back; so those of the next logs are under way while one is looked at, as many as their bytes allow.
+A store with many short logs takes a read or two for each, and each read the way to the store and back. So as many logs
+are read at once as are short enough together, and the next ones while these are looked at.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable
-from typing import Any, NamedTuple
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from operator import itemgetter
+from typing import NamedTuple
 
-from perdure.abc import MAX_KEY, Backend, Page
+from perdure.abc import Backend, Page
+from perdure.upkeep._names import pages_of_names
 
-_LOGS = 64
 SCAN = 2048
 """Entries of a page, where all of a store is read."""
 
-_PAGE_BYTES = 512 * 1024
-_BYTES = 32 * 1024 * 1024
-"""About as much may be under way."""
+_BYTES = 512 * 1024
+_LOGS = 512
+
+_record = itemgetter(1)
 
 
 class Begun(NamedTuple):
-    """A log, its first page, and a state of the same name, if that was asked for."""
+    """A log, its first page, and the value of a state of the same name, if there is one and it was asked for."""
 
     name: str
-    page: Awaitable[Page]
-    state: Awaitable[tuple[int, bytes | None]] | None
+    page: Page
+    state: bytes | None
 
 
-async def begun(
-    backend: Backend, collection: str, names: AsyncIterable[str], state: str | None = None
-) -> AsyncGenerator[Begun, None]:
-    """Yield each log with its first page under way, and its state, where there is a name of one."""
-    waiting: deque[tuple[Begun, list[asyncio.Future[Any]]]] = deque()
-    size = 0
-    try:
-        async for name in names:
-            waiting.append(_begin(backend, collection, name, state))
-            while len(waiting) * size > _BYTES or len(waiting) >= _LOGS:
-                size = max(size // 2, await _size(waiting[0][0]))
-                yield waiting.popleft()[0]
-        while waiting:
-            yield waiting.popleft()[0]
-    finally:
-        for _, reads in waiting:
-            _give_up(reads)
+async def begun(backend: Backend, collection: str, state: str | None = None) -> AsyncGenerator[Begun, None]:
+    """Yield all logs of a collection, ascending by name, with their first pages, and with their states by a name."""
+    async with aclosing(_read(backend, collection, state)) as read:
+        following = asyncio.ensure_future(anext(read, None))
+        try:
+            while (logs := await following) is not None:
+                following = asyncio.ensure_future(anext(read, None))
+                await asyncio.sleep(0)  # so that it is on its way
+                for log in logs:
+                    yield log
+        finally:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
 
 
-def _begin(backend: Backend, collection: str, name: str, state: str | None) -> tuple[Begun, list[asyncio.Future[Any]]]:
-    page = asyncio.ensure_future(backend.page(collection, name, 1, MAX_KEY + 1, limit=SCAN, max_bytes=_PAGE_BYTES))
+async def _read(backend: Backend, collection: str, state: str | None) -> AsyncGenerator[list[Begun], None]:
+    """Yield logs by as many as are read at once."""
+    count = 1
+    async with aclosing(pages_of_names(backend, collection)) as pages:
+        async for names in pages:
+            while names:
+                some = names[:count]
+                first_pages, states = await asyncio.gather(
+                    backend.pages(collection, some, limit=SCAN, max_bytes=_BYTES), _states(backend, state, some)
+                )
+                logs = list(map(Begun, some, first_pages, states))  # where there are fewer states, so many
+                yield logs
+                names = names[len(logs) :]
+                count = _as_many(logs)
+
+
+async def _states(backend: Backend, state: str | None, names: Sequence[str]) -> Sequence[bytes | None]:
     if state is None:
-        return Begun(name, page, None), [page]
-    value = asyncio.ensure_future(backend.read_state(state, name))
-    return Begun(name, page, value), [page, value]
+        return [None] * len(names)
+    return [value for _, value in await backend.read_states(state, names, max_bytes=_BYTES)]
 
 
-async def _size(log: Begun) -> int:
-    """Return the bytes of a first page."""
-    return sum([len(record) for _, record in (await log.page).entries])
-
-
-def _give_up(reads: list[asyncio.Future[Any]]) -> None:
-    """Cancel reads that are not wanted, and do not complain of their failures."""
-    for read in reads:
-        if not read.cancel() and not read.cancelled():
-            read.exception()
+def _as_many(logs: Sequence[Begun]) -> int:
+    """Return how many logs like these are likely to be read at once."""
+    entries = sum([len(log.page.entries) for log in logs])
+    size = sum([sum(map(len, map(_record, log.page.entries))) for log in logs])
+    states = sum([len(log.state or b"") for log in logs])
+    share = max(entries / SCAN, size / _BYTES, states / _BYTES, 1 / _LOGS)
+    return max(1, min(_LOGS, int(len(logs) / share)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 from contextlib import aclosing
 from datetime import datetime
 
@@ -20,7 +20,6 @@ from perdure.query._stored import instant
 from perdure.security import Keyring, Sealing, Vault, is_sealed
 from perdure.snapshots import ARCHIVE, SNAPSHOTS
 from perdure.upkeep._ahead import SCAN, Begun, begun
-from perdure.upkeep._names import stored_names
 from perdure.upkeep._opened import opened_to_read
 
 _BREATH = 512
@@ -110,33 +109,27 @@ class _Counter:
         self._unsaid = 0
 
     async def run(self) -> None:
-        async for log in self._begun(EVENTS, STATES):
-            await self._log(log)
+        async with aclosing(begun(self._backend, EVENTS, STATES)) as logs:
+            async for log in logs:
+                await self._log(log)
         for collection, amount in (
             (SNAPSHOTS, self.stats.snapshots),
             (DURABLE, self.stats.durable_states),
             (ARCHIVE, self.stats.archived),
         ):
-            async for log in self._begun(collection):
-                await self._count(collection, log, amount)
+            async with aclosing(begun(self._backend, collection)) as logs:
+                async for log in logs:
+                    await self._count(collection, log, amount)
         self.stats.largest = sorted(self._largest, reverse=True)
         if self._progress is not None:
             self._progress(self.stats)
 
-    async def _begun(self, collection: str, state: str | None = None) -> AsyncGenerator[Begun, None]:
-        async with (
-            aclosing(stored_names(self._backend, collection)) as names,
-            aclosing(begun(self._backend, collection, names, state)) as logs,
-        ):
-            async for log in logs:
-                yield log
-
     async def _log(self, log: Begun) -> None:
         size = Amount()
         first, last = await self._count(EVENTS, log, size)
-        if log.state is not None and (state := (await log.state)[1]) is not None:
-            self.stats.stored_states.add([Entry(0, state)])
-            self.stats.sealed += is_sealed(state)
+        if log.state is not None:
+            self.stats.stored_states.add([Entry(0, log.state)])
+            self.stats.sealed += is_sealed(log.state)
         if first is None or last is None:
             return
         self.stats.logs += 1

@@ -8,7 +8,7 @@ the one of which the next knows. What was archived is taken for the beginning of
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -26,7 +26,6 @@ from perdure.security import Anchor, Keyring, Sealing, Vault, is_sealed, link_of
 from perdure.snapshots import SNAPSHOTS, Archive, CollectionArchive, SnapshotStore
 from perdure.upkeep._ahead import SCAN, Begun, begun
 from perdure.upkeep._followed import Followed
-from perdure.upkeep._names import stored_names
 from perdure.upkeep._opened import elsewhere, opened_to_read
 
 _MOST = 1000
@@ -123,23 +122,18 @@ class _Verifier:
     async def run(self) -> None:
         if self.anchor is not None:
             await self._vanished(self.anchor)
-        async for first in self._begun(EVENTS, STATES):
-            await self._log(first)
-            await self._state(first)
-            await self._snapshots_elsewhere(first.name)
+        async with aclosing(begun(self._backend, EVENTS, STATES)) as logs:
+            async for first in logs:
+                await self._log(first)
+                if first.state is not None:
+                    await self._state(first.name, first.state)
+                if self._snapshots is not None:
+                    await self._snapshots_elsewhere(self._snapshots, first.name)
         for collection in (SNAPSHOTS, DURABLE):
-            async for first in self._begun(collection):
-                await self._states(collection, first)
+            async with aclosing(begun(self._backend, collection)) as logs:
+                async for first in logs:
+                    await self._states(collection, first)
         self._progress(self.result)
-
-    async def _begun(self, collection: str, state: str | None = None) -> AsyncGenerator[Begun, None]:
-        """Yield all logs of a collection with their first reads under way."""
-        async with (
-            aclosing(stored_names(self._backend, collection)) as names,
-            aclosing(begun(self._backend, collection, names, state)) as logs,
-        ):
-            async for log in logs:
-                yield log
 
     async def _vanished(self, anchor: Anchor) -> None:
         """Report what an anchor knows and of which nothing is left."""
@@ -155,15 +149,23 @@ class _Verifier:
         self.result.logs += 1
         anchored = None if self.anchor is None else self.anchor.heads.get(first.name)
         log = Followed(first.name, anchored, self.report)
-        is_first = True
-        async with aclosing(pages(self._backend, EVENTS, log.name, 1, MAX_KEY + 1, first.page, SCAN)) as read:
-            async for entries in read:
-                if is_first or (entries and entries[0].key > log.last + 1):
-                    await self._pass_over(log, entries[0].key if entries else MAX_KEY + 1, began=not is_first)
-                await self._follow(log, entries)
-                is_first = False
+        if first.page.more:
+            is_first = True
+            async with aclosing(pages(self._backend, EVENTS, log.name, 1, MAX_KEY + 1, first.page, SCAN)) as read:
+                async for entries in read:
+                    await self._page(log, entries, is_first=is_first)
+                    is_first = False
+        else:
+            await self._page(log, first.page.entries, is_first=True)
         log.end()
         self.result.chained += log.chained
+
+    async def _page(self, log: Followed, entries: list[Entry], *, is_first: bool) -> None:
+        """Look through a page of a log, and what the archive has before it."""
+        number = entries[0].key if entries else MAX_KEY + 1
+        if number > log.last + 1 and (entries or is_first):
+            await self._pass_over(log, number, began=not is_first)
+        await self._follow(log, entries)
 
     async def _pass_over(self, log: Followed, number: int, *, began: bool) -> None:
         """Go on to a page that begins later than the last one ended.
@@ -216,14 +218,11 @@ class _Verifier:
         if self._vault.sealing is not None:
             await self._vault.look_up([record for _, record in entries])
 
-    async def _state(self, first: Begun) -> None:
+    async def _state(self, name: str, record: bytes) -> None:
         """Look at what `Light` has stored with the last event."""
-        assert first.state is not None
-        _, record = await first.state
-        if record is not None:
-            self.result.states += 1
-            await self._look_up((Entry(0, record),))
-            self._look_at(STATES, first.name, [Entry(0, record)])
+        self.result.states += 1
+        await self._look_up((Entry(0, record),))
+        self._look_at(STATES, name, [Entry(0, record)])
 
     async def _states(self, collection: str, first: Begun) -> None:
         async with aclosing(pages(self._backend, collection, first.name, 1, MAX_KEY + 1, first.page, SCAN)) as read:
@@ -243,11 +242,11 @@ class _Verifier:
         except CorruptionError as error:
             self.report(error)
 
-    async def _snapshots_elsewhere(self, name: str) -> None:
+    async def _snapshots_elsewhere(self, shelf: SnapshotStore, name: str) -> None:
         at_most = MAX_KEY
-        while self._snapshots is not None and at_most > 0:
+        while at_most > 0:
             try:
-                snapshot = await self._snapshots.newest(name, at_most)
+                snapshot = await shelf.newest(name, at_most)
             except DamagedSnapshot as damaged:
                 self.report(damaged)
                 at_most = damaged.sequence_number - 1

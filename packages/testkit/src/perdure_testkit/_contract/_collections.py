@@ -6,10 +6,11 @@ import asyncio
 
 import pytest
 
-from perdure.abc import MAX_KEY, Backend, Delete, DeleteRange, Put, WriteGroup
+from perdure.abc import MAX_KEY, Backend, Delete, DeleteRange, Page, Put, WriteGroup
 from perdure.errors import EntryNotFound, InvalidIdentifier
 from perdure_testkit._contract._material import (
     EVENTS,
+    PREFIXES,
     SIZES,
     VALUES,
     append,
@@ -347,6 +348,31 @@ class CollectionRules:
         page = await backend.page(EVENTS, "a", 2, 4, limit=2, max_bytes=_PLENTY)
 
         assert ([entry.key for entry in page.entries], page.more) == ([2, 3], False)
+
+    @pytest.mark.parametrize(("limit", "max_bytes"), [(1000, _PLENTY), (4, _PLENTY), (1000, 10)])
+    async def test_first_pages_of_many_are_those_of_each(self, backend: Backend, limit: int, max_bytes: int) -> None:
+        """The first pages of many prefixes are what they are one by one, within limits for all of them together."""
+        values = [bytes(size) for size in range(7)]
+        written = [(prefix, values[: number % 7]) for number, prefix in enumerate(PREFIXES)]
+        await backend.commit([append(prefix, 0, *some) for prefix, some in written if some])
+        found: list[Page] = []
+
+        while len(found) < len(PREFIXES):
+            pages = await backend.pages(EVENTS, PREFIXES[len(found) :], limit=limit, max_bytes=max_bytes)
+            entries = [entry for page in pages for entry in page.entries]
+            assert pages
+            assert len(entries) <= limit
+            assert sum(len(entry.value) for entry in entries) <= max_bytes
+            found += pages
+
+        for prefix, page in zip(PREFIXES, found, strict=True):
+            count = max(1, len(page.entries))
+            assert page == await backend.page(EVENTS, prefix, 1, MAX_KEY + 1, limit=count, max_bytes=_PLENTY), prefix
+
+    async def test_first_pages_of_nothing_are_empty(self, backend: Backend) -> None:
+        """So are those of a collection that was never written; and there are none of no prefixes."""
+        assert await backend.pages("never_written", ["a"], limit=10, max_bytes=_PLENTY) == [([], False)]
+        assert await backend.pages(EVENTS, [], limit=10, max_bytes=_PLENTY) == []
 
     async def test_a_page_is_one_moment(self, backend: Backend) -> None:
         """A page shows the collection as it was at one moment, while others write."""

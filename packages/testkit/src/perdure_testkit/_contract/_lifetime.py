@@ -44,15 +44,20 @@ class LifetimeRules:
             lambda backend: backend.commit([append("a", 0, b"")]),
             lambda backend: backend.commit([]),
             lambda backend: backend.page(EVENTS, "a", 1, 2, limit=1, max_bytes=1),
+            lambda backend: backend.pages(EVENTS, ["a"], limit=1, max_bytes=1),
             lambda backend: backend.last(EVENTS, "a"),
             lambda backend: backend.read_state(STATES, "a"),
+            lambda backend: backend.read_states(STATES, ["a"], max_bytes=1),
             lambda backend: backend.prefixes(EVENTS),
             lambda backend: backend.feed(EVENTS),
             lambda backend: backend.collection(EVENTS, "a").get(1),
             lambda backend: backend.collection(EVENTS, "a").put(1, b""),
             lambda backend: backend.state(STATES, "a").get(),
         ],
-        ids=["commit", "empty commit", "page", "last", "read_state", "prefixes", "feed", "get", "put", "state"],
+        ids=[
+            *("commit", "empty commit", "page", "pages", "last", "read_state", "read_states", "prefixes", "feed"),
+            *("get", "put", "state"),
+        ],
     )
     async def test_a_closed_store_says_so(self, backend: Backend, use: Callable[[Backend], Awaitable[object]]) -> None:
         """Every call after close raises StoreClosed (GAP-29, ATS-18)."""

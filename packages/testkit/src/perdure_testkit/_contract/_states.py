@@ -138,6 +138,29 @@ class StateRules:
 
             assert await state.get() == (version, value)
 
+    @pytest.mark.parametrize("max_bytes", [1 << 30, 10])
+    async def test_many_states_are_those_of_each(self, backend: Backend, max_bytes: int) -> None:
+        """States that are read together are what they are one by one, with a limit for all of their values."""
+        names = [f"{number}" for number in range(40)]
+        values = [bytes(number % 7) for number in range(40)]
+        puts = [PutState(STATES, name, value) for name, value in zip(names, values, strict=True)]
+        await backend.commit([WriteGroup((put,)) for put in puts[::2]])
+        await backend.commit([WriteGroup((DeleteState(STATES, name),)) for name in names[::10]])
+        found: list[tuple[int, bytes | None]] = []
+
+        while len(found) < len(names):
+            states = await backend.read_states(STATES, names[len(found) :], max_bytes=max_bytes)
+            assert states
+            assert sum(len(value or b"") for _, value in states) <= max_bytes
+            found += states
+
+        assert found == [await backend.read_state(STATES, name) for name in names]
+
+    async def test_many_states_that_were_never_put_have_no_value(self, backend: Backend) -> None:
+        """Nor does anything come of no prefixes."""
+        assert await backend.read_states("never_written", ["a", "b"], max_bytes=10) == [(0, None)] * 2
+        assert await backend.read_states(STATES, [], max_bytes=10) == []
+
     async def test_a_version_that_is_met_lets_the_write_pass(self, backend: Backend) -> None:
         """A write that expects the present version is applied, from 0 on and after a delete."""
         put = PutState(STATES, "a", b"")
