@@ -27,7 +27,7 @@ class Dispatcher:
     """Runs the turns of all cells of a system."""
 
     _STRETCH: ClassVar[int] = 32  # turns in a row, before the loop may look after others
-    _RESTING: ClassVar[int] = 64  # runners that are kept for later
+    _RESTING: ClassVar[int] = 512  # runners that are kept for later: those of two commits, in a third of a MiB
 
     def __init__(self, loop: asyncio.AbstractEventLoop, context: Context, monotonic: Callable[[], float]) -> None:
         self.loop = loop
