@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import warnings
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from itertools import accumulate, count, pairwise
 from typing import Any, ClassVar, TypeVar
 from uuid import uuid4
@@ -12,6 +12,7 @@ from uuid import uuid4
 import msgspec
 
 from perdure.abc import (
+    MAX_KEY,
     Backend,
     Conflict,
     Durability,
@@ -22,6 +23,8 @@ from perdure.abc import (
     WriteGroup,
     check_name,
     check_prefix,
+    pages_within,
+    states_within,
 )
 from perdure.errors import CreateStoreError, OutcomeUnknown, StoreClosed, StoreError
 from perdure_redis._command import FEED, OPEN, PAGE, packed
@@ -54,6 +57,7 @@ class RedisBackend(Backend):
 
     max_value_bytes = 256 * 1024 * 1024  # a server holds it some three times while a script runs
     _READS: ClassVar[int] = 16
+    _TOGETHER: ClassVar[int] = 128
     _FEED_BYTES: ClassVar[int] = 4 * 1024 * 1024
 
     def __init__(self, settings: Settings, topology: Standalone, keys: Keys, guarantee: Guarantee) -> None:
@@ -111,11 +115,21 @@ class RedisBackend(Backend):
     ) -> asyncio.Future[Page]:
         return self._begin("page", self._page(collection, prefix, start, stop, limit, max_bytes, reverse))
 
+    def pages(
+        self, collection: str, prefixes: Sequence[str], *, limit: int, max_bytes: int
+    ) -> asyncio.Future[Sequence[Page]]:
+        return self._begin("pages", self._pages(collection, prefixes[: self._TOGETHER], limit, max_bytes))
+
     def last(self, collection: str, prefix: str) -> asyncio.Future[int]:
         return self._begin("last", self._last(collection, prefix))
 
     def read_state(self, state: str, prefix: str) -> asyncio.Future[tuple[int, bytes | None]]:
         return self._begin("read_state", self._read_state(state, prefix))
+
+    def read_states(
+        self, state: str, prefixes: Sequence[str], *, max_bytes: int
+    ) -> asyncio.Future[Sequence[tuple[int, bytes | None]]]:
+        return self._begin("read_states", self._read_states(state, prefixes[: self._TOGETHER], max_bytes))
 
     def prefixes(self, collection: str, after: str = "", limit: int = 1000) -> asyncio.Future[list[str]]:
         return self._begin("prefixes", self._prefixes(collection, after, limit))
@@ -175,28 +189,25 @@ class RedisBackend(Backend):
         slice, log = self._log(collection, prefix)
         if start >= stop or stop <= 0:
             return Page([], False)
-        command = PAGE.call(
-            [log], *(b"%d" % number for number in (max(start, 0), stop, max(limit, 0), max(max_bytes, 0), reverse))
-        )
-        more, keys, sizes, blob = await self._read("page", slice, command)
-        values = _cut(blob, _numbers(sizes))
-        entries = [Entry(int(key), value) for key, value in zip(_strings(keys), values, strict=True)]
-        return Page(entries, bool(more))
+        return _page(await self._read("page", slice, _page_command(log, start, stop, limit, max_bytes, reverse)))
+
+    async def _pages(self, collection: str, prefixes: Sequence[str], limit: int, max_bytes: int) -> Sequence[Page]:
+        logs = [self._log(collection, prefix) for prefix in prefixes]
+        commands = [(slice, _page_command(log, 1, MAX_KEY + 1, limit, max_bytes, False)) for slice, log in logs]
+        return pages_within([_page(answer) for answer in await self._read_all("pages", commands)], limit, max_bytes)
 
     async def _last(self, collection: str, prefix: str) -> int:
         slice, log = self._log(collection, prefix)
         return int(await self._read("last", slice, packed(b"LINDEX", log, b"-3")) or 0)
 
     async def _read_state(self, state: str, prefix: str) -> tuple[int, bytes | None]:
-        encoded = check_prefix(prefix).encode()
-        slice = self._keys.slice_of(encoded)
-        stored = await self._read(
-            "read_state", slice, packed(b"GET", self._keys.state(slice, check_name(state), encoded))
-        )
-        if stored is None:
-            return 0, None
-        digits = min(place for place in (stored.find(b"+", 0, 24), stored.find(b"-", 0, 24)) if place > 0)
-        return int(stored[:digits]), stored[digits + 1 :] if stored[digits : digits + 1] == b"+" else None
+        return _state(await self._read("read_state", *self._state_command(state, prefix)))
+
+    async def _read_states(
+        self, state: str, prefixes: Sequence[str], max_bytes: int
+    ) -> Sequence[tuple[int, bytes | None]]:
+        commands = [self._state_command(state, prefix) for prefix in prefixes]
+        return states_within([_state(answer) for answer in await self._read_all("read_states", commands)], max_bytes)
 
     async def _prefixes(self, collection: str, after: str, limit: int) -> list[str]:
         check_name(collection)
@@ -253,12 +264,24 @@ class RedisBackend(Backend):
         slice = self._keys.slice_of(encoded)
         return slice, self._keys.log(slice, check_name(collection), encoded)
 
+    def _state_command(self, state: str, prefix: str) -> tuple[int, bytes]:
+        encoded = check_prefix(prefix).encode()
+        slice = self._keys.slice_of(encoded)
+        return slice, packed(b"GET", self._keys.state(slice, check_name(state), encoded))
+
     async def _read(self, operation: str, slice: int, command: bytes) -> Any:
-        async with self._reading:
-            [answer] = await self._courier.deliver(operation, [Request(self._keys.slots[slice], command)])
-        if isinstance(answer, StoreError):
-            raise answer
+        [answer] = await self._read_all(operation, [(slice, command)])
         return answer
+
+    async def _read_all(self, operation: str, commands: Iterable[tuple[int, bytes]]) -> list[Any]:
+        """Return the answers to commands for slices, which go together where the same server has them."""
+        requests = [Request(self._keys.slots[slice], command) for slice, command in commands]
+        async with self._reading:
+            answers = await self._courier.deliver(operation, requests)
+        for answer in answers:
+            if isinstance(answer, StoreError):
+                raise answer
+        return answers
 
 
 async def _open_record(topology: Standalone, settings: Settings) -> int:
@@ -294,6 +317,24 @@ def _commit_error(failures: list[StoreError], partly: bool) -> StoreError:
     if unknown:
         return unknown[0]
     return OutcomeUnknown("commit", f"a part was written, another not: {failures[0].reason}") if partly else failures[0]
+
+
+def _page_command(log: bytes, start: int, stop: int, limit: int, max_bytes: int, reverse: bool) -> bytes:
+    numbers = (max(start, 0), stop, max(limit, 0), max(max_bytes, 0), reverse)
+    return PAGE.call([log], *(b"%d" % number for number in numbers))
+
+
+def _page(answer: Any) -> Page:
+    more, keys, sizes, blob = answer
+    values = _cut(blob, _numbers(sizes))
+    return Page([Entry(int(key), value) for key, value in zip(_strings(keys), values, strict=True)], bool(more))
+
+
+def _state(stored: bytes | None) -> tuple[int, bytes | None]:
+    if stored is None:
+        return 0, None
+    digits = min(place for place in (stored.find(b"+", 0, 24), stored.find(b"-", 0, 24)) if place > 0)
+    return int(stored[:digits]), stored[digits + 1 :] if stored[digits : digits + 1] == b"+" else None
 
 
 def _cut(blob: bytes, sizes: list[int]) -> list[bytes]:

@@ -59,6 +59,8 @@ __all__ = [
     "check_key",
     "check_name",
     "check_prefix",
+    "pages_within",
+    "states_within",
 ]
 
 Durability: TypeAlias = Literal["full", "relaxed"]
@@ -406,22 +408,32 @@ class State:
         await self._backend.commit([WriteGroup((PurgeState(self.name, self.prefix),))])
 
 
-async def _pages(backend: Backend, collection: str, prefixes: Sequence[str], limit: int, max_bytes: int) -> list[Page]:
+async def _pages(
+    backend: Backend, collection: str, prefixes: Sequence[str], limit: int, max_bytes: int
+) -> Sequence[Page]:
     asked = (
         backend.page(collection, prefix, 1, MAX_KEY + 1, limit=limit, max_bytes=max_bytes)
         for prefix in prefixes[:_TOGETHER]
     )
-    pages = await asyncio.gather(*asked)
-    counts = accumulate(len(page.entries) for page in pages)
-    sizes = accumulate(sum([len(entry.value) for entry in page.entries]) for page in pages)
-    fitting = sum(count <= limit and size <= max_bytes for count, size in zip(counts, sizes, strict=True))
-    return pages[: max(1, fitting)]
+    return pages_within(await asyncio.gather(*asked), limit, max_bytes)
 
 
 async def _states(
     backend: Backend, state: str, prefixes: Sequence[str], max_bytes: int
-) -> list[tuple[int, bytes | None]]:
-    states = await asyncio.gather(*(backend.read_state(state, prefix) for prefix in prefixes[:_TOGETHER]))
+) -> Sequence[tuple[int, bytes | None]]:
+    asked = (backend.read_state(state, prefix) for prefix in prefixes[:_TOGETHER])
+    return states_within(await asyncio.gather(*asked), max_bytes)
+
+
+def pages_within(pages: Sequence[Page], limit: int, max_bytes: int) -> Sequence[Page]:
+    """Return as many of the first pages as `Backend.pages` may give together, where each keeps the limits by itself."""
+    counts = accumulate(len(page.entries) for page in pages)
+    sizes = accumulate(sum([len(entry.value) for entry in page.entries]) for page in pages)
+    return pages[: max(1, sum(n <= limit and size <= max_bytes for n, size in zip(counts, sizes, strict=True)))]
+
+
+def states_within(states: Sequence[tuple[int, bytes | None]], max_bytes: int) -> Sequence[tuple[int, bytes | None]]:
+    """Return as many of the first states as `Backend.read_states` may give together."""
     sizes = accumulate(len(value or b"") for _, value in states)
     return states[: max(1, sum(size <= max_bytes for size in sizes))]
 
