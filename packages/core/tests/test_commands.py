@@ -416,8 +416,9 @@ class TestShow:
         assert (durable["state"], durable["sequence_number"], durable["manifest"]) == (5, 5, "Limit")
         assert (light["state"], light["sequence_number"], light["manifest"]) == (15, 5, "Purse")
 
-    def test_as_far_as_the_log_goes(self, quick: str, pipe: Run) -> None:
-        outcome = pipe("show", quick, "Account/alice", "--type", "bank:Account", "--at", "9", "-f", "jsonl")
+    @pytest.mark.parametrize("at", ["9", "9999999999999999999"])
+    def test_as_far_as_the_log_goes(self, url: str, at: str, pipe: Run) -> None:
+        outcome = pipe("show", url, "Account/alice", "--type", "bank:Account", "--at", at, "-f", "jsonl")
 
         assert (lines(outcome)[0]["sequence_number"], outcome.error) == (5, "perdure: the log ends at 5\n")
 
@@ -433,6 +434,7 @@ class TestShow:
             ("Account/alice --type bank:Acount", "bank has no Acount"),
             ("Account/alice --type bank:Deposit", "and no PersistentActor or DurableStateActor class"),
             ("Account/alice --type bank:Account --at noon", "'noon' is neither a number nor a time like 2026-"),
+            ("Account/alice --type bank:Account --at 20260101000000000000", "no sequence number has 20 digits"),
             ("Account/alice --type bank:Account --at 2026-01-01", "the time 2026-01-01 has no zone: write for example"),
         ],
     )

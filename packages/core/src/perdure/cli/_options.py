@@ -18,6 +18,7 @@ from perdure.cli._use import WrongUse
 from perdure.security import Keyring, Sealing, SuiteName, is_sealed_whole, sealing_as_stored
 
 _KEYS = "Keys"
+_MOST_DIGITS = 19
 
 Url: TypeAlias = Annotated[str, typer.Argument(metavar="URL", help="The store, for example sqlite:///bank.db.")]
 Id: TypeAlias = Annotated[str, typer.Argument(metavar="ID", help="A persistence id, for example Account/alice.")]
@@ -57,6 +58,8 @@ _Plaintext: TypeAlias = Annotated[bool, typer.Option("--accept-plaintext", help=
 def moment(text: str) -> int | datetime:
     """Return the sequence number, or the time with its zone, that an option says. Raises `WrongUse`."""
     if text.isascii() and text.isdecimal():
+        if len(text) > _MOST_DIGITS:
+            raise WrongUse(f"no sequence number has {len(text)} digits")
         return int(text)
     try:
         time = datetime.fromisoformat(text)

@@ -118,7 +118,7 @@ def _bounds(to: int | datetime | None) -> tuple[int, int | None]:
         return MAX_KEY, int(to.timestamp() * 1_000_000)
     if isinstance(to, bool) or not isinstance(to, int) or to < 0:
         raise ValueError(f"to is a sequence number, 0 for the initial state, or a time, not {to!r}")
-    return to, None
+    return min(to, MAX_KEY), None
 
 
 def _stores(backend: Backend, snapshots: SnapshotStore | None, archive: Archive | None, vault: Vault) -> Stores:

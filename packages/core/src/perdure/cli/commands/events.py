@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from perdure.abc import MAX_KEY
 from perdure.cli._formats import Form, rows
 from perdure.cli._options import FormOption, Id, Keys, Limit, TypeName, Url
 from perdure.cli._stores import first, opened
@@ -17,9 +18,12 @@ async def events(
     persistence_id: Id,
     keys: Keys,
     begin: Annotated[
-        int | None, typer.Option("--from", min=1, help="The first sequence number; by default the first that is left.")
+        int | None,
+        typer.Option(
+            "--from", min=1, max=MAX_KEY, help="The first sequence number; by default the first that is left."
+        ),
     ] = None,
-    to: Annotated[int | None, typer.Option(min=0, help="The last sequence number.")] = None,
+    to: Annotated[int | None, typer.Option(min=0, max=MAX_KEY, help="The last sequence number.")] = None,
     limit: Limit = None,
     type: TypeName = None,
     form: FormOption = Form.TABLE,
