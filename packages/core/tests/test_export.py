@@ -164,6 +164,12 @@ class TestFiles:
         assert names_in(path.parent) == ["store.jsonl"]
         assert content(path) == b"before"
 
+    async def test_a_folder_is_named_before_anything_is_read(self, store: FaultyBackend, tmp_path: Path) -> None:
+        with pytest.raises(IsADirectoryError, match=re.escape(f"'{tmp_path}'")):
+            await export(store, tmp_path)
+
+        assert store.calls["feed"] == 0
+
     async def test_an_export_that_is_cancelled_leaves_nothing(self, store: FaultyBackend, tmp_path: Path) -> None:
         await tell(store, ELEVEN)
         store.hang("page")

@@ -7,6 +7,7 @@ import gzip
 import os
 from collections.abc import AsyncGenerator
 from contextlib import ExitStack, suppress
+from errno import EISDIR
 from pathlib import Path
 from typing import IO, Any, ClassVar, Protocol, TypeAlias
 
@@ -42,6 +43,8 @@ class Writing:
         self._place: Path | None = None
         if isinstance(file, (str, os.PathLike)):
             self._place = Path(file)
+            if self._place.is_dir():
+                raise IsADirectoryError(EISDIR, os.strerror(EISDIR), str(self._place))
             self._raw: IO[bytes] = self._stack.enter_context(self._part.open("wb"))
             self._file: _Sink = self._compressing(self._place.suffix)
         else:
