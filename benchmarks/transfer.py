@@ -59,7 +59,8 @@ class Watch:
 
 
 async def tables(run: Run) -> AsyncIterator[Table]:
-    yield await table(run, "sqlite")
+    for scheme in run.pick(("sqlite", "rocksdb"), ("sqlite",)):
+        yield await table(run, scheme)
 
 
 async def table(run: Run, scheme: str) -> Table:

@@ -113,11 +113,11 @@ class CommitQueue:
     def _commit(self, after_gap: bool = False) -> None:
         now = time.monotonic()
         self._since = now if self._left_since is None else self._left_since
-        batch = self._take(self._pace.take(len(self._pending), now, after_gap=after_gap))
+        batch, size = self._take(self._pace.take(len(self._pending), now, after_gap=after_gap))
         self._left_since = self._since if self._pending else None
         groups = [pending.group for pending in batch]
         if self._observed.committing is not None:
-            self._told = self._observed.committing(groups, sum([pending.size for pending in batch]))
+            self._told = self._observed.committing(groups, size)
         commit: asyncio.Future[Sequence[Conflict | None]]
         try:
             commit = asyncio.ensure_future(self._backend.commit(groups))
@@ -127,15 +127,15 @@ class CommitQueue:
         self._committing = commit
         commit.add_done_callback(lambda commit: self._settle(batch, commit))
 
-    def _take(self, groups: int) -> list[_Pending]:
-        """Return the next batch: at least one group, at most so many and so many bytes as its bounds allow."""
+    def _take(self, groups: int) -> tuple[list[_Pending], int]:
+        """Return the next batch and its bytes: at least one group, at most as many and as much as its bounds allow."""
         batch = [self._pending.popleft() for _ in range(min(groups, len(self._pending)))]
         size = sum([pending.size for pending in batch])
         while size > self._batch_bytes and len(batch) > 1:
             size -= batch[-1].size
             self._pending.appendleft(batch.pop())
         self._bytes -= size
-        return batch
+        return batch, size
 
     def _settle(self, batch: list[_Pending], commit: asyncio.Future[Sequence[Conflict | None]]) -> None:
         self._pace.ended(time.monotonic())

@@ -47,7 +47,7 @@ class Figures:
         self._meter = meter
         self._pause = 1 / samples
         self._counts: dict[str, Counter[Labels]] = {}
-        self._commits = _Due()
+        self._timed_commits = _Due()
         self._recoveries = _Due()
         self._snapshots = _Due()
         self._make_counters()
@@ -60,11 +60,11 @@ class Figures:
         self._counter("perdure.actor.restarts", "{restart}", "Instances that took the place of a failed one")
         self._counter("perdure.actor.failures", "{failure}", "What handlers and starts raised")
         self._counter("perdure.message.dead", "{message}", "Messages that could not be handled")
-        self._counter("perdure.commit.count", "{commit}", "Commits that were begun")
+        self._commits = self._counter("perdure.commit.count", "{commit}", "Commits that were begun")
         self._counter("perdure.commit.failures", "{commit}", "Commits that failed as a whole")
         self._counter("perdure.commit.conflicts", "{write}", "Writes that the store refused, as another was first")
-        self._counter("perdure.commit.io", "By", "What was given to the store to write")
-        self._counter("perdure.event.written", "{event}", "Events that became durable")
+        self._committed = self._counter("perdure.commit.io", "By", "What was given to the store to write")
+        self._events = self._counter("perdure.event.written", "{event}", "Events that became durable")
         self._counter("perdure.recovery.count", "{recovery}", "States that were read")
         self._counter("perdure.recovery.failures", "{recovery}", "States that could not be read")
         self._counter("perdure.recovery.fallbacks", "{snapshot}", "Snapshots and states that could not be used")
@@ -142,26 +142,30 @@ class Figures:
 
     def committing(self, groups: Sequence[WriteGroup], size: int) -> Committed:
         began = monotonic()
-        timed = self._commits.take(began, self._pause)
-        self._count("perdure.commit.count")
-        self._count("perdure.commit.io", by=size)
+        timed = self._timed_commits.take(began, self._pause)
+        self._commits[()] += 1
+        self._committed[()] += size
 
         def committed(outcomes: Sequence[Conflict | BaseException | None]) -> None:
-            failure = outcomes[0] if isinstance(outcomes[0], BaseException) else None
             if timed:
-                labels = _with_error({}, failure)
+                labels = _with_error({}, _failure(outcomes))
                 self._commit_time.record(monotonic() - began, labels)
                 self._commit_size.record(len(groups), labels)
-            if failure is not None:
-                self._count("perdure.commit.failures", error=failure)
-                return
-            durable = groups
-            if (conflicts := len(outcomes) - outcomes.count(None)) > 0:
-                self._count("perdure.commit.conflicts", by=conflicts)
-                durable = [group for group, outcome in zip(groups, outcomes, strict=True) if outcome is None]
-            self._count("perdure.event.written", by=_events(durable))
+            lost = len(outcomes) - outcomes.count(None)
+            self._events[()] += _events(self._durable(groups, outcomes) if lost else groups)
 
         return committed
+
+    def _durable(
+        self, groups: Sequence[WriteGroup], outcomes: Sequence[Conflict | BaseException | None]
+    ) -> Sequence[WriteGroup]:
+        """Count what became nothing, and return the groups that are durable."""
+        if (failure := _failure(outcomes)) is not None:
+            self._count("perdure.commit.failures", error=failure)
+            return ()
+        durable = [group for group, outcome in zip(groups, outcomes, strict=True) if outcome is None]
+        self._count("perdure.commit.conflicts", by=len(groups) - len(durable))
+        return durable
 
     def happened(self, event: SystemEvent) -> None:
         match event:
@@ -190,13 +194,14 @@ class Figures:
 
     # Counts.
 
-    def _counter(self, name: str, unit: str, what: str) -> None:
+    def _counter(self, name: str, unit: str, what: str) -> Counter[Labels]:
         counts = self._counts[name] = Counter()
 
         def read(_: CallbackOptions) -> Iterator[Observation]:
             return (Observation(count, dict(labels)) for labels, count in list(counts.items()))
 
         self._meter.create_observable_counter(name, [read], unit, what)
+        return counts
 
     def _count(
         self, name: str, labels: Mapping[str, str] | None = None, error: BaseException | None = None, by: int = 1
@@ -245,6 +250,11 @@ class _Due:
             return False
         self._when = now + pause
         return True
+
+
+def _failure(outcomes: Sequence[Conflict | BaseException | None]) -> BaseException | None:
+    """Return why a commit failed as a whole."""
+    return outcomes[0] if isinstance(outcomes[0], BaseException) else None
 
 
 def _events(groups: Sequence[WriteGroup]) -> int:
