@@ -58,7 +58,7 @@ def finish(process: subprocess.Popen[str]) -> str:
     """Return what a process has said, when it has ended well."""
     with process:
         try:
-            output, _ = process.communicate(timeout=120)
+            output, _ = process.communicate(timeout=300)
         finally:
             process.kill()
     assert process.returncode == 0, output
@@ -83,7 +83,7 @@ def test_its_own_tests_prove_all_that_it_claims(installed: Path, tmp_path: Path)
 
     output = finish(start(installed, tmp_path, "-m", "pytest"))
 
-    assert re.findall(r"^  not claimed: (\w+)", output, re.MULTILINE) == list(LACKS), output
+    assert set(re.findall(r"^  not claimed: (\w+)", output, re.MULTILINE)) == set(LACKS), output
     if sys.platform == "linux":  # elsewhere a process cannot see which files it has open
         assert "  not run (" not in output
 
@@ -95,8 +95,9 @@ def test_the_suite_runs_by_its_url_in_an_empty_folder(installed: Path, tmp_path:
     """
     lacks = [f"--lacks={claim}=it locks its file" for claim in LACKS]
     suite = ["--pyargs", "perdure_testkit.conformance", "--backend", "jsonl:///{tmp}/store.jsonl", *lacks]
+    some = "TestBackend and (kill or feed or conflict or opener)"
 
-    output = finish(start(installed, tmp_path, "-m", "pytest", *suite, "-k", "kill or feed or conflict or opener"))
+    output = finish(start(installed, tmp_path, "-m", "pytest", *suite, "-k", some))
 
     assert re.findall(r"^  not claimed: (\w+)", output, re.MULTILINE) == list(LACKS), output
 

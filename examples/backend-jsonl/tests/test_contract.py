@@ -1,4 +1,4 @@
-"""The storage contract, kept by a file of JSON lines."""
+"""The contracts of storage and of actors, kept by a file of JSON lines."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from perdure_testkit import BackendContract
+from perdure_testkit import ActorContract, BackendContract
 
 
 class TestJsonlBackend(BackendContract):
@@ -14,6 +14,14 @@ class TestJsonlBackend(BackendContract):
         "openers": "it locks its file; a second opener is refused",
         "processes": "it locks its file; a second opener is refused",
     }
+
+    @pytest.fixture
+    def url(self, tmp_path: Path) -> str:
+        return f"jsonl:///{tmp_path}/store.jsonl"
+
+
+class TestActors(ActorContract):
+    lacks = TestJsonlBackend.lacks
 
     @pytest.fixture
     def url(self, tmp_path: Path) -> str:

@@ -10,11 +10,21 @@ from perdure import open_backend
 from perdure.abc import Put, PutState, WriteGroup
 from perdure.errors import StoreClosed, StoreError
 from perdure.memory import MemoryBackend
-from perdure_testkit import BackendContract
+from perdure_testkit import ActorContract, BackendContract
+
+LACKS = {"processes": "it is one process's", "kills": "nothing outlives the process"}
 
 
 class TestMemoryBackend(BackendContract):
-    lacks = {"processes": "it is one process's", "kills": "nothing outlives the process"}  # noqa: RUF012
+    lacks = LACKS
+
+    @pytest.fixture
+    def url(self) -> str:
+        return f"memory://{uuid4().hex}"
+
+
+class TestActors(ActorContract):
+    lacks = LACKS
 
     @pytest.fixture
     def url(self) -> str:

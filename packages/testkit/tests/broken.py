@@ -31,18 +31,16 @@ from perdure.abc import (
 from perdure.memory import MemoryBackend
 from perdure_testkit import BackendContract, Reopen
 from perdure_testkit._contract._claims import claims_of
+from perdure_testkit._contract._stores import Stores
 
 Outcomes = list[Conflict | None]
 
 
-class Broken(BackendContract):
-    """The contract on a kind of memory backend, of which namesakes share what they hold."""
+class OfKind(Stores):
+    """A contract's stores: a kind of memory backend, of which namesakes share what they hold."""
 
-    __test__ = False
     kind: ClassVar[type[MemoryBackend]] = MemoryBackend
-    many = 1_500
     largest = 1_000
-    patience = 1.0
 
     @pytest_asyncio.fixture
     async def reopen(self) -> AsyncIterator[Reopen]:
@@ -70,6 +68,12 @@ class Broken(BackendContract):
             return self.kind(reopen.store)  # type: ignore[attr-defined]
 
         return another
+
+
+class Broken(OfKind, BackendContract):
+    __test__ = False
+    many = 1_500
+    patience = 1.0
 
 
 class TestSound(Broken):
@@ -576,14 +580,16 @@ class TestClosingOnce(Broken):
             await super().close()
 
 
-class TestUnsynced(BackendContract):
+class Unsynced(Stores):
     """Says that a commit is durable when it is in a buffer of the process: a plug-in, in `unsynced.py`."""
-
-    patience = 5.0
-    many = 100
 
     @pytest.fixture
     def url(self, tmp_path: Path, request: pytest.FixtureRequest) -> str:
         if not {"kills", "reopening"} & set(claims_of(request.function)):
             pytest.skip("it is about what outlives a process")
         return f"unsynced://{tmp_path}/log"
+
+
+class TestUnsynced(Unsynced, BackendContract):
+    patience = 5.0
+    many = 100

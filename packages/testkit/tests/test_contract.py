@@ -13,7 +13,7 @@ import pytest
 from perdure.abc import Backend, Conflict, Page, WriteGroup
 from perdure.errors import EntryNotFound
 from perdure.memory import MemoryBackend
-from perdure_testkit import BackendContract
+from perdure_testkit import ActorContract, BackendContract
 from perdure_testkit._contract._claims import claims_of, rules_of
 from perdure_testkit.failing import failed_rules
 
@@ -184,13 +184,14 @@ def test_only_what_is_broken_fails(failed: dict[str, set[str]]) -> None:
     assert failed.keys() == BROKEN.keys()
 
 
-def test_a_rule_says_which_claims_it_cannot_do_without() -> None:
+@pytest.mark.parametrize("contract", [ActorContract, BackendContract])
+def test_a_rule_says_which_claims_it_cannot_do_without(contract: type) -> None:
     """A rule that uses a fixture of a claim is not run where the claim is not made."""
     claims = {"reopen": {"reopening", "kills"}, "another": {"openers"}, "launch": {"processes", "kills"}}
 
     silent = [
         name
-        for name, rule in rules_of(BackendContract)
+        for name, rule in rules_of(contract)
         for fixture in claims.keys() & set(inspect.signature(rule).parameters)
         if not claims[fixture] & set(claims_of(rule))
     ]

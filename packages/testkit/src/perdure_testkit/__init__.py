@@ -6,6 +6,7 @@ pytest.register_assert_rewrite("perdure_testkit._contract")  # before its import
 
 from perdure_testkit._clock import VirtualClock  # noqa: E402
 from perdure_testkit._contract import (  # noqa: E402
+    ActorContract,
     BackendContract,
     Raw,
     Reopen,
@@ -25,6 +26,7 @@ from perdure_testkit._scenario import Asked, Outcome, Scenario  # noqa: E402
 from perdure_testkit._stored import check_stored  # noqa: E402
 
 __all__ = [
+    "ActorContract",
     "Asked",
     "BackendContract",
     "FaultyBackend",

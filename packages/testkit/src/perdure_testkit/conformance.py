@@ -1,8 +1,8 @@
-"""The storage contract on any backend: `pytest --pyargs perdure_testkit.conformance --backend URL`.
+"""The contracts of storage and of actors on any backend: `pytest --pyargs perdure_testkit.conformance --backend URL`.
 
 In the URL `{tmp}` stands for a new folder for each test, `{unique}` for a new name: `sqlite:///{tmp}/store.db`,
 `redis://localhost/0?namespace={unique}`. `--lacks CLAIM=REASON` for each claim that the backend does not make,
-`--durability relaxed`, and `--full` for the greatest sizes.
+`--durability relaxed`, and `--full` for the greatest sizes. `-k TestBackend` or `-k TestActors` runs one of the two.
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from perdure_testkit._contract import CLAIMS, BackendContract
+from perdure_testkit._contract import CLAIMS, ActorContract, BackendContract
+from perdure_testkit._contract._stores import Stores
 from perdure_testkit._given import url_of
 
-__all__ = ["TestBackend"]
+__all__ = ["TestActors", "TestBackend"]
 
 
-class TestBackend(BackendContract):
-    """The backend that the command line names."""
+class _Told(Stores):
+    """The store that the command line names."""
 
     @pytest.fixture(autouse=True, scope="class")
     @classmethod
@@ -35,6 +36,14 @@ class TestBackend(BackendContract):
     def url(self, request: pytest.FixtureRequest, tmp_path: Path) -> str:
         """Return the URL of a new store."""
         return url_of(request.config.getoption("--backend"), tmp_path)
+
+
+class TestBackend(_Told, BackendContract):
+    """The backend that the command line names."""
+
+
+class TestActors(_Told, ActorContract):
+    """Actors on the backend that the command line names."""
 
 
 def _split(lack: str) -> tuple[str, str]:

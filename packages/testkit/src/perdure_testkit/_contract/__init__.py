@@ -1,7 +1,10 @@
-"""The contracts of `perdure.abc` and of `perdure.snapshots` as tests, one rule each."""
+"""The contracts of `perdure.abc` and of `perdure.snapshots`, and what stands on them, as tests, one rule each."""
 
 import pytest
 
+from perdure_testkit._contract._actor_lives import ActorLifeRules
+from perdure_testkit._contract._actor_rivals import ActorKillRules, ActorRivalRules
+from perdure_testkit._contract._actor_stores import ActorStores
 from perdure_testkit._contract._cancellations import CancellationRules
 from perdure_testkit._contract._claims import CLAIMS, Claim
 from perdure_testkit._contract._collections import CollectionRules
@@ -30,6 +33,7 @@ from perdure_testkit._contract._tampering import TamperingRules
 __all__ = [
     "CLAIMS",
     "CONTRACTS",
+    "ActorContract",
     "BackendContract",
     "Claim",
     "Raw",
@@ -71,6 +75,16 @@ class BackendContract(
     pytestmark = pytest.mark.asyncio
 
 
+class ActorContract(ActorLifeRules, ActorRivalRules, ActorKillRules, ActorStores):
+    """What actors promise on a backend: subclass it in a test module, with one fixture in the class.
+
+    Either `url` or `backend`, and `lacks`, as of `BackendContract`. Logs of every strategy, and durable states, go
+    through restarts, cancellation, rivals in the same process and in others, and `kill -9`.
+    """
+
+    pytestmark = pytest.mark.asyncio
+
+
 class SnapshotContract(
     SnapshotSaveRules,
     SnapshotIsolationRules,
@@ -100,7 +114,7 @@ class SealingContract(SecrecyRules, TamperingRules, SealedStores):
     pytestmark = pytest.mark.asyncio
 
 
-CONTRACTS: dict[str, type[BackendContract | SealingContract | SnapshotContract]] = {
-    contract.contract: contract for contract in (BackendContract, SealingContract, SnapshotContract)
+CONTRACTS: dict[str, type[ActorContract | BackendContract | SealingContract | SnapshotContract]] = {
+    contract.contract: contract for contract in (ActorContract, BackendContract, SealingContract, SnapshotContract)
 }
 """The contracts by the name that their rules are noted under."""

@@ -10,6 +10,7 @@ from perdure_testkit._contract._material import EVENTS, STATES, append, entries_
 from perdure_testkit._contract._stores import Launch, Reopen
 
 _WRITERS = 6
+_WRITE = ("write", _WRITERS)
 
 
 @needs("kills")
@@ -18,7 +19,7 @@ class KillRules:
         """After a kill in the middle of commits each log is 1, 2, 3, … to what was acknowledged at least (GAP-04)."""
         chance = Random(1)
         for _ in range(3):
-            acknowledged = await _write_until_killed(launch, chance.randrange(1, 200))
+            acknowledged = await write_until_killed(launch, chance.randrange(1, 200), *_WRITE)
 
             backend = await reopen()
 
@@ -32,7 +33,7 @@ class KillRules:
         """After a kill in the middle of commits each group is there whole or not at all (GAP-03, GAP-04, GAP-10)."""
         chance = Random(2)
         for _ in range(2):
-            await _write_until_killed(launch, chance.randrange(1, 200))
+            await write_until_killed(launch, chance.randrange(1, 200), *_WRITE)
 
             backend = await reopen()
 
@@ -46,7 +47,7 @@ class KillRules:
 
     async def test_heads_survive_a_kill(self, launch: Launch, reopen: Reopen) -> None:
         """After a kill a stale writer is refused with the actual head, and the right one goes on (GAP-01, GAP-04)."""
-        await _write_until_killed(launch, 50)
+        await write_until_killed(launch, 50, *_WRITE)
 
         backend = await reopen()
 
@@ -58,12 +59,12 @@ class KillRules:
     @needs("feed")
     async def test_offsets_survive_a_kill(self, launch: Launch, reopen: Reopen) -> None:
         """An offset from before a kill leads to each record that was not read, once (GAP-08, GAP-09)."""
-        await _write_until_killed(launch, 50)
+        await write_until_killed(launch, 50, *_WRITE)
         backend = await reopen()
         page = await backend.feed(EVENTS, None, 20)
         seen = [(record.prefix, record.key) for record in page.records]
         await backend.close()
-        await _write_until_killed(launch, 50)
+        await write_until_killed(launch, 50, *_WRITE)
 
         backend = await reopen()
 
@@ -76,9 +77,9 @@ def _prefixes() -> list[str]:
     return [f"{number}" for number in range(_WRITERS)]
 
 
-async def _write_until_killed(launch: Launch, acknowledgements: int) -> dict[str, int]:
-    """Kill a process that writes after so many acknowledgements; return the last one of each log."""
-    rival = await launch("write", _WRITERS)
+async def write_until_killed(launch: Launch, acknowledgements: int, *part: object) -> dict[str, int]:
+    """Kill a process that does this part after so many acknowledgements; return the last one of each log."""
+    rival = await launch(*part)
     acknowledged: dict[str, int] = {}
     number = 0
     async for line in rival.lines():

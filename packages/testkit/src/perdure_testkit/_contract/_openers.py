@@ -106,7 +106,7 @@ class ProcessRules:
         length = 40
         rivals = {name: await launch("race", "a", length, name) for name in ("one", "two")}
 
-        said = await _all_that_they_say(rivals)
+        said = await all_that_they_say(rivals)
 
         winners = {int(line[1]): name for name, lines in said.items() for line in lines if line[0] == "won"}
         wins = [line for lines in said.values() for line in lines if line[0] == "won"]
@@ -119,7 +119,7 @@ class ProcessRules:
         """Whoever loses a race between processes is told a head that is ahead of what was expected (GAP-02, ORL-04)."""
         rivals = {name: await launch("race", "a", 40, name) for name in ("one", "two")}
 
-        said = await _all_that_they_say(rivals)
+        said = await all_that_they_say(rivals)
 
         lost = [(int(line[1]), int(line[2])) for lines in said.values() for line in lines if line[0] == "lost"]
         assert all(expected < actual <= 40 for expected, actual in lost)
@@ -129,7 +129,7 @@ class ProcessRules:
         """Of processes that saw the same version of a state one wins: no update is lost (GAP-02, ORL-03, TCK-D08)."""
         rivals = {name: await launch("count", "a", 20) for name in ("one", "two")}
 
-        said = await _all_that_they_say(rivals)
+        said = await all_that_they_say(rivals)
 
         versions = sorted(int(line[1]) for lines in said.values() for line in lines)
         assert versions == list(range(1, 41))
@@ -184,7 +184,7 @@ async def _follow(backend: Backend, length: int, patience: float) -> list[tuple[
     return seen
 
 
-async def _all_that_they_say(rivals: dict[str, Rival]) -> dict[str, list[list[str]]]:
+async def all_that_they_say(rivals: dict[str, Rival]) -> dict[str, list[list[str]]]:
     """Let them begin, and return the words of each line."""
     for rival in rivals.values():
         rival.go()

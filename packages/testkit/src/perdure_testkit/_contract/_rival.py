@@ -1,4 +1,4 @@
-"""Another process on the same store: this module is both its program and the handle that the tests have of it.
+"""Another process on the same store: this module is both a program for it and the handle that the tests have of it.
 
 The program opens the store, says `ready`, waits for a line, and then says in lines what it was told by the store.
 """
@@ -25,10 +25,10 @@ class Rival:
         self._process = process
 
     @classmethod
-    async def start(cls, url: str, durability: str, *arguments: object) -> Rival:
-        """Start a process and wait until it has opened the store."""
+    async def start(cls, program: str, url: str, durability: str, *arguments: object) -> Rival:
+        """Start a process that runs this file and wait until it has opened the store."""
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", __file__, url, durability, *map(str, arguments)),
+            *(sys.executable, "-P", program, url, durability, *map(str, arguments)),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},

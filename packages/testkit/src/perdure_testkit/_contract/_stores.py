@@ -11,6 +11,7 @@ import pytest_asyncio
 
 from perdure import open_backend
 from perdure.abc import Backend, Durability
+from perdure_testkit._contract import _rival
 from perdure_testkit._contract._claims import Claiming
 from perdure_testkit._contract._rival import Rival
 
@@ -30,6 +31,9 @@ class Stores(Claiming):
     """What a test class gives: the fixture `url`, or `backend` and perhaps `reopen` and `another`."""
 
     contract = "storage"
+
+    program: ClassVar[str] = _rival.__file__
+    """What `launch` runs in another process."""
 
     durability: Durability = "full"
     """What a `url` is opened with."""
@@ -84,7 +88,7 @@ class Stores(Claiming):
         async with AsyncExitStack() as launched:
 
             async def launch(*arguments: object) -> Rival:
-                rival = await Rival.start(url, self.durability, *arguments)
+                rival = await Rival.start(self.program, url, self.durability, *arguments)
                 launched.push_async_callback(rival.bury)
                 return rival
 
