@@ -5,131 +5,31 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-import subprocess
-import sys
 import threading
-from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from perdure import (
-    ActorSystem,
-    DurableStateActor,
-    Event,
-    Full,
-    Light,
-    Message,
-    PersistentActor,
-    every_n_events,
-    open_backend,
-)
-from perdure.abc import Backend, WriteGroup
-from perdure.errors import ConflictError, CreateStoreError, StoreClosed, Superseded
-from perdure.journal import EVENTS
-from perdure_testkit import FaultyBackend
-
-STRATEGIES: dict[str, Full | Light] = {
-    "full": Full(),
-    "compacting": Full(snapshot=every_n_events(2), keep_snapshots=1, compact=True),
-    "light": Light(),
-    "compacting light": Light(compact=True),
-}
+from perdure import ActorSystem
+from perdure.errors import CreateStoreError
+from perdure_testkit import ActorContract
+from perdure_testkit._contract._actors import Tape, Write
 
 
-class Write(Message[int]):
-    values: tuple[int, ...]
+class TestActors(ActorContract):
+    largest = 64 * 1024 * 1024
+
+    @pytest.fixture
+    def url(self, tmp_path: Path) -> str:
+        return f"sqlite:///{tmp_path}/tapes.db"
 
 
-class Read(Message[list[int]]):
-    pass
-
-
-class Written(Event):
-    value: int
-    bulk: bytes = b""
-
-
-class WriteBulk(Message[int]):
-    size: int
-
-
-class Tape(PersistentActor[list[int], Written]):
-    initial_state: list[int] = []  # noqa: RUF012  # each actor begins with a copy
-
-    async def handle(self, message: Message[Any], context: Any) -> Any:
-        match message:
-            case Write(values):
-                await self.persist(*map(Written, values))
-                return self.sequence_number
-            case WriteBulk(size):
-                await self.persist(Written(size, bytes(size)))
-                return self.sequence_number
-            case Read():
-                return list(self.state)
-
-    def apply(self, state: list[int], event: Written) -> None:
-        state.append(event.value)
-
-
-class Board(DurableStateActor[list[int]]):
-    initial_state: list[int] = []  # noqa: RUF012  # each actor begins with a copy
-
-    async def handle(self, message: Message[Any], context: Any) -> Any:
-        match message:
-            case Write(values):
-                await self.save([*self.state, *values])
-                return self.revision
-            case Read():
-                return self.state
-
-
-@pytest.fixture(params=STRATEGIES)
-def tape(request: pytest.FixtureRequest) -> type[Tape]:
-    return type("Tape", (Tape,), {"strategy": STRATEGIES[request.param]})
-
-
-@pytest.fixture
-def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path}/tapes.db"
-
-
-@pytest.fixture
-async def backend(url: str) -> AsyncIterator[FaultyBackend]:
-    backend = FaultyBackend(await open_backend(url))
-    yield backend
-    await backend.close()
-
-
-async def test_a_second_program_finds_the_state_of_the_first(tape: type[Tape], url: str) -> None:
-    """After a graceful end everything is there, once (AVE-01, AVE-05, AVE-06, AVE-08, AVE-13)."""
-    states = []
-    for values in ((1,), (2, 3), (), (4,)):
-        async with ActorSystem(store=url) as system:
-            ref = system.ref(tape, "a")
-            await ref.ask(Write(values))
-            states.append(await ref.ask(Read()))
-
-    assert states == [[1], [1, 2, 3], [1, 2, 3], [1, 2, 3, 4]]
-
-
-async def test_numbers_go_on_after_compaction_and_restart(tape: type[Tape], url: str) -> None:
-    """No number is ever used again (AVE-15, AVE-21, AVE-22)."""
-    numbers = []
-    for value in range(5):
-        async with ActorSystem(store=url) as system:
-            numbers.append(await system.ref(tape, "a").ask(Write((value,))))
-
-    assert numbers == [1, 2, 3, 4, 5]
-
-
-async def test_the_directory_of_the_file_is_made(tape: type[Tape], tmp_path: Path) -> None:
+async def test_the_directory_of_the_file_is_made(tmp_path: Path) -> None:
     """A store may be named before its directory exists (AVE-46)."""
     place = tmp_path / "deep" / "down" / "tapes.db"
 
     async with ActorSystem(store=f"sqlite:///{place}") as system:
-        await system.ref(tape, "a").ask(Write((1,)))
+        await system.ref(Tape, "a").ask(Write((1,)))
 
     assert place.is_file()
 
@@ -143,45 +43,10 @@ async def test_a_place_that_cannot_be_made_is_named(tmp_path: Path) -> None:
             pass
 
 
-@pytest.mark.parametrize(
-    "key", ["'; DROP TABLE events; --", "a/../b", "\u202e", "é", "e\u0301", "A", "a", "%", "x" * 900]
-)
-async def test_keys_are_data(url: str, key: str) -> None:
-    """No text harms the file or meets another actor (AVE-47)."""
-    async with ActorSystem(store=url) as system:
-        await system.ref(Tape, "other").ask(Write((0,)))
-        await system.ref(Tape, key).ask(Write((1,)))
-
-    async with ActorSystem(store=url) as system:
-        assert [await system.ref(Tape, name).ask(Read()) for name in (key, "other")] == [[1], [0]]
-
-
-async def test_an_event_of_64_mib_survives_where_it_is_allowed(url: str) -> None:
-    """A large record is a record."""
-    size = 64 * 1024 * 1024
-    async with ActorSystem(store=url, max_record_bytes=size + 100) as system:
-        await system.ref(Tape, "a").ask(WriteBulk(size))
-
-    async with ActorSystem(store=url) as system:
-        assert await system.ref(Tape, "a").ask(Read()) == [size]
-
-
-async def test_actors_that_write_at_once_share_commits(backend: FaultyBackend) -> None:
-    """The syncs of sixty-four busy actors are a fraction of their events (W-34)."""
-    async with ActorSystem(store=backend) as system:
-        refs = [system.ref(Tape, str(n)) for n in range(64)]
-        await asyncio.gather(*(ref.ask(Read()) for ref in refs))
-
-        for value in range(5):
-            await asyncio.gather(*(ref.ask(Write((value,))) for ref in refs))
-
-    assert backend.calls["commit"] <= 64
-
-
-async def test_the_loop_runs_while_the_file_is_locked(tape: type[Tape], url: str, tmp_path: Path) -> None:
+async def test_the_loop_runs_while_the_file_is_locked(tmp_path: Path) -> None:
     """A commit that waits for another process's lock holds up nobody else (W-35)."""
-    async with ActorSystem(store=url) as system:
-        ref = system.ref(tape, "a")
+    async with ActorSystem(store=f"sqlite:///{tmp_path}/tapes.db") as system:
+        ref = system.ref(Tape, "a")
         await ref.ask(Write((1,)))
         rival = sqlite3.connect(tmp_path / "tapes.db", isolation_level=None)
         rival.execute("BEGIN IMMEDIATE")
@@ -197,9 +62,9 @@ async def test_the_loop_runs_while_the_file_is_locked(tape: type[Tape], url: str
         assert (await write, waited, turns) == (2, True, 1000)
 
 
-async def test_handles_and_threads_do_not_grow_with_actors(url: str) -> None:
+async def test_handles_and_threads_do_not_grow_with_actors(tmp_path: Path) -> None:
     """A thousand actors hold what one holds (W-36)."""
-    async with ActorSystem(store=url) as system:
+    async with ActorSystem(store=f"sqlite:///{tmp_path}/tapes.db") as system:
 
         async def use(first: int, last: int) -> tuple[int, int]:
             await asyncio.gather(*(system.ref(Tape, str(n)).ask(Write((n,))) for n in range(first, last)))
@@ -211,153 +76,3 @@ async def test_handles_and_threads_do_not_grow_with_actors(url: str) -> None:
 
         assert more_threads == threads
         assert more_files - files <= 4  # the other readers' connections open with their first use
-
-
-async def test_a_long_log_is_read_back_whole(tape: type[Tape], url: str) -> None:
-    """Pages, snapshots and compaction agree about ten thousand events (AVE-113, W-39)."""
-    async with ActorSystem(store=url) as system:
-        ref = system.ref(tape, "a")
-        for first in range(0, 10_000, 1000):
-            await ref.ask(Write(tuple(range(first, first + 1000))))
-
-    async with ActorSystem(store=url) as system:
-        assert await system.ref(tape, "a").ask(Read()) == list(range(10_000))
-
-
-async def test_two_systems_on_one_file_never_fork_a_log(tape: type[Tape], url: str) -> None:
-    """Of two writers one is refused, once, and then goes on from what the other wrote (W-22)."""
-    async with ActorSystem(store=url) as one, ActorSystem(store=url) as other:
-        ref, rival = one.ref(tape, "a"), other.ref(tape, "a")
-        await ref.ask(Write((1,)))
-        await rival.ask(Write((2,)))
-
-        with pytest.raises(ConflictError, match="expected the log to end at sequence number 1, but it ends at 2"):
-            await ref.ask(Write((3,)))
-
-        assert (await ref.ask(Write((3,))), await ref.ask(Read())) == (3, [1, 2, 3])
-
-
-async def test_who_was_superseded_is_refused_before_it_writes(tape: type[Tape], url: str) -> None:
-    """A claim of another system is enough; all sequence numbers still agree."""
-    async with ActorSystem(store=url, owner="one") as one, ActorSystem(store=url, owner="other") as other:
-        ref, rival = one.ref(tape, "a"), other.ref(tape, "a")
-        await ref.ask(Write((1,)))
-        await rival.ask(Read())
-
-        with pytest.raises(Superseded, match="by 'other', by epoch 2"):
-            await ref.ask(Write((2,)))
-
-        assert (await rival.ask(Write((3,))), await rival.ask(Read())) == (2, [1, 3])
-
-
-async def test_two_systems_on_one_file_never_lose_a_durable_state(url: str) -> None:
-    """Of two that save one is refused, once, and then goes on from what the other saved (ATS-86)."""
-    async with ActorSystem(store=url) as one, ActorSystem(store=url) as other:
-        board, rival = one.ref(Board, "a"), other.ref(Board, "a")
-        await board.ask(Write((1,)))
-        await rival.ask(Write((2,)))
-
-        with pytest.raises(ConflictError, match="expected the log to end at revision 1, but it ends at 2"):
-            await board.ask(Write((3,)))
-
-        assert (await board.ask(Write((3,))), await board.ask(Read())) == (3, [1, 2, 3])
-
-
-RIVAL = """
-import asyncio
-import sys
-from perdure import ActorSystem
-from perdure.errors import ConflictError
-
-sys.path.insert(0, sys.argv[1])
-from test_persistence import Tape, Write
-
-
-async def main(url, base):
-    written = []
-    async with ActorSystem(store=url) as system:
-        ref = system.ref(Tape, "a")
-        for value in range(base, base + 100):
-            try:
-                await ref.ask(Write((value,)))
-                written.append(value)
-            except ConflictError:
-                pass
-    print(*written)
-
-
-asyncio.run(main(sys.argv[2], int(sys.argv[3])))
-"""
-
-
-async def test_processes_that_race_for_one_actor_write_one_log(url: str) -> None:
-    """What each was told is there, in its order, once, without a gap (W-22)."""
-    processes = [
-        await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", RIVAL, str(Path(__file__).parent), url, str(base)), stdout=subprocess.PIPE
-        )
-        for base in (0, 1000)
-    ]
-
-    outputs = [(await process.communicate())[0] for process in processes]
-
-    acknowledged = [[int(value) for value in output.split()] for output in outputs]
-    async with ActorSystem(store=url) as system:
-        log = await system.ref(Tape, "a").ask(Read())
-        keys = [entry.key async for entry in system.backend.collection(EVENTS, "Tape/a").iterate()]
-    assert acknowledged == [[v for v in log if v < 1000], [v for v in log if v >= 1000]]
-    assert (keys, [process.returncode for process in processes]) == (list(range(1, len(log) + 1)), [0, 0])
-
-
-async def test_a_store_closed_under_a_running_actor_is_named(tape: type[Tape], url: str) -> None:
-    """The asker is told; what was acknowledged is in the file; the system closes cleanly."""
-    backend = await open_backend(url)
-    async with ActorSystem(store=backend) as system:
-        ref = system.ref(tape, "a")
-        await ref.ask(Write((1,)))
-        await backend.close()
-
-        with pytest.raises(StoreClosed):
-            await ref.ask(Write((2,)))
-
-    async with ActorSystem(store=url) as system:
-        assert await system.ref(tape, "a").ask(Read()) == [1]
-
-
-async def test_cancelling_at_every_moment_of_a_commit_loses_nothing(tape: type[Tape], url: str) -> None:
-    """Whenever the asker gives up, the actor goes on from what the file says."""
-    acknowledged = []
-    async with ActorSystem(store=url) as system:
-        ref = system.ref(tape, "a")
-        for value in range(60):
-            ask = asyncio.ensure_future(ref.ask(Write((value,))))
-            for _ in range(value):
-                await asyncio.sleep(0)
-            ask.cancel()
-            await asyncio.wait([ask])
-            if not ask.cancelled():
-                acknowledged.append(value)
-
-        state = await ref.ask(Read())
-
-    async with ActorSystem(store=url) as system:
-        assert await system.ref(tape, "a").ask(Read()) == state == sorted(set(state))
-    assert set(acknowledged) <= set(state)
-
-
-async def test_the_prefixes_of_a_store_are_its_actors(backend: FaultyBackend) -> None:
-    """Whoever has the store can list what lives in it."""
-    async with ActorSystem(store=backend) as system:
-        await system.ref(Tape, "a").ask(Write((1,)))
-        await (await system.spawn(Tape, "b")).ask(Write((1,)))
-
-        assert await backend.prefixes(EVENTS) == ["/user/b", "Tape/a"]
-
-
-async def test_an_empty_group_is_a_barrier(backend: Backend) -> None:
-    """A group of no writes succeeds, after those before it: a recovery waits with it."""
-    assert list(await commit(backend, WriteGroup(()))) == [None]
-
-
-async def commit(backend: Backend, *groups: WriteGroup) -> Sequence[Any]:
-    return await backend.commit(groups)
