@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from operator import itemgetter
 from typing import NamedTuple
 
 from perdure.abc import Backend, Page
@@ -20,8 +19,6 @@ SCAN = 2048
 
 _BYTES = 512 * 1024
 _LOGS = 512
-
-_record = itemgetter(1)
 
 
 class Begun(NamedTuple):
@@ -70,9 +67,10 @@ async def _states(backend: Backend, state: str | None, names: Sequence[str]) -> 
 
 
 def _as_many(logs: Sequence[Begun]) -> int:
-    """Return how many logs like these are likely to be read at once."""
-    entries = sum([len(log.page.entries) for log in logs])
-    size = sum([sum(map(len, map(_record, log.page.entries))) for log in logs])
+    """Return how many logs like these are likely to be read at once, by their first records."""
+    pages = [log.page.entries for log in logs]
+    entries = sum([len(page) for page in pages])
+    size = sum([len(page) * len(page[0].value) for page in pages if page])
     states = sum([len(log.state or b"") for log in logs])
     share = max(entries / SCAN, size / _BYTES, states / _BYTES, 1 / _LOGS)
     return max(1, min(_LOGS, int(len(logs) / share)))

@@ -199,9 +199,10 @@ class _Verifier:
             await self._look_up(some)
             plain = self._read_plain(some)
             log.follow(some, are_plain=plain is not None)
-            for entry, record in zip(some, plain or self._read(EVENTS, log.name, some), strict=True):
-                if record is not None and record.metadata:
-                    log.check_epoch(entry.key, epoch_of(record.metadata))
+            records = plain or self._read(EVENTS, log.name, some)
+            owned = [(at, record) for at, record in enumerate(records) if record is not None and record.metadata]
+            for at, record in owned:
+                log.check_epoch(some[at].key, epoch_of(record.metadata))
             self.result.events += len(some)
             await self._looked_at(len(some))
 
