@@ -10,7 +10,7 @@ import pytest
 from perdure.abc import Backend
 from perdure.errors import StoreClosed
 from perdure.journal import EVENTS
-from perdure_testkit._contract._actors import TAPES, Fill, Read, Tape, Write, system_of
+from perdure_testkit._contract._actors import TAPES, Begin, Fill, Read, Tape, Write, finished, system_of
 from perdure_testkit._contract._claims import needs
 from perdure_testkit._contract._stores import Reopen
 from perdure_testkit._faulty import FaultyBackend
@@ -135,12 +135,25 @@ class ActorLifeRules:
         async with system_of(backend) as system:
             ref = system.ref(tape, "a")
             for value in range(60):
-                ask = asyncio.ensure_future(ref.ask(Write((value,))))
-                for _ in range(value):
-                    await asyncio.sleep(0)
-                ask.cancel()
-                await asyncio.wait([ask])
-                if not ask.cancelled():
+                if await finished(asyncio.ensure_future(ref.ask(Write((value,)))), value):
+                    acknowledged.append(value)
+
+            state = await ref.ask(Read())
+
+        async with system_of(backend) as system:
+            assert await system.ref(tape, "a").ask(Read()) == state == sorted(set(state))
+        assert set(acknowledged) <= set(state)
+
+    @by_strategy
+    async def test_after_a_cancelled_persist_the_state_is_what_was_stored(
+        self, tape: type[Tape], backend: Backend
+    ) -> None:
+        """Whenever a handler gives its persist up, the actor goes on from what the store says."""
+        acknowledged = []
+        async with system_of(backend) as system:
+            ref = system.ref(tape, "a")
+            for value in range(1, 40):
+                if await ref.ask(Begin(value, value * value)):
                     acknowledged.append(value)
 
             state = await ref.ask(Read())

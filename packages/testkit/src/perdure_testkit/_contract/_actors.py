@@ -27,6 +27,13 @@ class Write(Message[int]):
     values: tuple[int, ...]
 
 
+class Begin(Message[bool]):
+    """Begin to write a value, and give up after so many turns of the loop; the reply is whether it was written."""
+
+    value: int
+    turns: int
+
+
 class Fill(Message[int]):
     """Write an event of so many bytes, and that number as its value; the reply is as of `Write`."""
 
@@ -59,6 +66,8 @@ class Tape(PersistentActor[list[int], Written]):
                 return list(self.state)
             case Write(values):
                 await self.persist(*map(Written, values))
+            case Begin(value, turns):
+                return await finished(asyncio.ensure_future(self.persist(Written(value))), turns)
             case Fill(size):
                 await self.persist(Written(size, bytes(size)))
         return self.sequence_number
@@ -101,6 +110,15 @@ TAPES: tuple[type[Tape], ...] = (Tape, CompactingTape, LightTape, CompactingLigh
 def system_of(store: Backend | str, **options: Any) -> ActorSystem:
     """Return a system on a store, that waits long for its answers."""
     return ActorSystem(store=store, ask_timeout=PATIENCE, **options)
+
+
+async def finished(task: asyncio.Future[Any], turns: int) -> bool:
+    """Cancel a task after so many turns of the loop; return whether it had ended."""
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+    return not task.cancelled()
 
 
 def say(*words: object) -> None:
