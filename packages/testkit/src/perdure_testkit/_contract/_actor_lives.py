@@ -131,12 +131,11 @@ class ActorLifeRules:
         self, tape: type[Tape], backend: Backend
     ) -> None:
         """Whenever the asker gives up, the actor goes on from what the store says."""
-        acknowledged = []
         async with system_of(backend) as system:
             ref = system.ref(tape, "a")
-            for value in range(60):
-                if await finished(asyncio.ensure_future(ref.ask(Write((value,)))), value):
-                    acknowledged.append(value)
+            acknowledged = [
+                value for value in range(60) if await finished(asyncio.ensure_future(ref.ask(Write((value,)))), value)
+            ]
 
             state = await ref.ask(Read())
 
@@ -149,12 +148,9 @@ class ActorLifeRules:
         self, tape: type[Tape], backend: Backend
     ) -> None:
         """Whenever a handler gives its persist up, the actor goes on from what the store says."""
-        acknowledged = []
         async with system_of(backend) as system:
             ref = system.ref(tape, "a")
-            for value in range(1, 40):
-                if await ref.ask(Begin(value, value * value)):
-                    acknowledged.append(value)
+            acknowledged = [value for value in range(1, 40) if await ref.ask(Begin(value, value * value))]
 
             state = await ref.ask(Read())
 
