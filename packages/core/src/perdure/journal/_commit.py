@@ -5,7 +5,8 @@ present turn, so all that became ready together goes together, a lone writer wai
 for a timer. (Lingering one millisecond for company took a lone actor from 3,600 to 690 events a second.)
 
 A batch is bounded in groups and in bytes. Its writers are woken a few each turn of the loop, so that others have their
-turn between (a timer beside full load is late by milliseconds, not by tens of them). Where a whole batch waits already,
+turn between (a timer beside full load is late by milliseconds, not by tens of them); as many as the actors' dispatcher
+begins in that time, so that what is under way neither grows nor shrinks much. Where a whole batch waits already,
 its commit begins first, and the store works while they go on; where less waits, the next commit begins when all are
 told, and takes what they have brought by then. The queue is bounded in bytes, and who finds it full waits, in order.
 Cancelling a writer cancels its waiting; once there was room for its group, never its write.
