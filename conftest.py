@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("calm", settings.default, deadline=None)  # whatever else the machine has to do
+settings.load_profile("calm")
 
 
 @pytest.hookimpl(optionalhook=True)

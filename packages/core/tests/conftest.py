@@ -8,14 +8,10 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 
 from perdure.actors import ActorSystem
 from perdure.memory import MemoryBackend
 from perdure_testkit import FaultyBackend, VirtualClock
-
-settings.register_profile("calm", settings.default, deadline=None)  # whatever else the machine has to do
-settings.load_profile("calm")
 
 
 @pytest.fixture
