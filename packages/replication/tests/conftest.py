@@ -7,10 +7,6 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
-
-settings.register_profile("calm", settings.default, deadline=None)  # whatever else the machine has to do
-settings.load_profile("calm")
 
 PROJECT = Path(__file__).parents[1] / "pyproject.toml"
 
