@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import aclosing
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 from perdure.abc import MAX_KEY, Backend, Entry
 from perdure.errors import CorruptionError, TargetDiffers
@@ -27,6 +27,11 @@ from perdure.transfer._landing import Landed
 from perdure.transfer._together import together, windows
 from perdure.transfer._walk import LATEST
 from perdure.upkeep._names import stored_names
+
+_Stored: TypeAlias = tuple[int, bytes | None]
+
+_STATES_OF = {EVENTS: (STATES, OWNERS), DURABLE: (OWNERS,)}
+"""The states that stand beside a collection, under its names."""
 
 
 class Comparison:
@@ -57,13 +62,15 @@ class Comparison:
 
         The feeds give what was committed since the target was written.
         """
-        await self._state(STATE, PREFIX)
+        await self._states(STATE, [PREFIX])
         for collection in (EVENTS, SNAPSHOTS, DURABLE, ARCHIVE, SUBJECT_KEYS):
             async with (
                 aclosing(stored_names(self._source, collection)) as names,
                 aclosing(windows(names, self._WINDOW)) as some,
             ):
                 async for window in some:
+                    for state in _STATES_OF.get(collection, ()):
+                        await self._states(state, window)
                     await together(self._log(collection, name) for name in window)
                     self._progress()
         for feed in feeds:
@@ -80,10 +87,6 @@ class Comparison:
             raise TargetDiffers(feed.collection, name, 0, "the log is missing")
 
     async def _log(self, collection: str, name: str) -> None:
-        if collection == EVENTS:
-            await self._state(STATES, name)
-        if collection in (EVENTS, DURABLE):
-            await self._state(OWNERS, name)
         end = await self._target.last(collection, name) + 1
         if end == 1:
             return await self._note_missing(collection, name)
@@ -150,9 +153,17 @@ class Comparison:
         page = await self._source.page(collection, name, 1, MAX_KEY + 1, limit=1, max_bytes=1)
         return bool(page.entries) and page.entries[0].key > number
 
-    async def _state(self, state: str, name: str) -> None:
-        version, value = await self._target.read_state(state, name)
-        theirs, stored = await self._source.read_state(state, name)
+    async def _states(self, state: str, names: Sequence[str]) -> None:
+        while names:
+            ours = await self._target.read_states(state, names, max_bytes=self._BYTES)
+            theirs = await self._source.read_states(state, names[: len(ours)], max_bytes=self._BYTES)
+            for name, found, stored in zip(names, ours, theirs, strict=False):
+                await self._state(state, name, found, stored)
+            names = names[len(theirs) :]
+
+    async def _state(self, state: str, name: str, ours: _Stored, in_source: _Stored) -> None:
+        version, value = ours
+        theirs, stored = in_source
         if value == stored and (state != OWNERS or version == theirs):
             self._result.compared += stored is not None
         elif state == STATES and stored is not None and self._inspection.leaves_out(stored):
