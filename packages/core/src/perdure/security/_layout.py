@@ -27,6 +27,7 @@ What is sealed of a MessagePack record is its body: all but its header and check
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from struct import Struct
 from typing import NamedTuple
@@ -68,6 +69,8 @@ LINKS = {
     for beginning, size in HEADER_BYTES.items()
 }
 """The same, and where the link and the digest stand, if there are any."""
+
+_OF_SUBJECTS = frozenset(beginning for beginning in HEADER_BYTES if beginning[1] & SUBJECT)
 
 BEGINNINGS = {beginning[1]: beginning for beginning in HEADER_BYTES}
 """The first two bytes by the flags."""
@@ -134,11 +137,10 @@ def links_in(data: bytes) -> tuple[bytes | None, bytes | None]:
     return None if previous is None else data[previous], None if digest is None else data[digest]
 
 
-def handle_of(data: bytes) -> bytes | None:
-    """Return the handle of the subject with whose key a record is sealed, None for another record."""
-    if len(data) < FIXED + HANDLE_BYTES or not data[1] & SUBJECT or not is_sealed(data):
-        return None
-    return data[FIXED : FIXED + HANDLE_BYTES]
+def handles_of(records: Iterable[bytes]) -> set[bytes]:
+    """Return the handles of the subjects with whose keys records are sealed."""
+    end = FIXED + HANDLE_BYTES
+    return {data[FIXED:end] for data in records if data[:2] in _OF_SUBJECTS and len(data) >= end}
 
 
 def plain_record(body: bytes, flags: int = 0) -> bytes:

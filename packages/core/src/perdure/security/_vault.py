@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from perdure.abc import Backend
 from perdure.errors import SealedStore, SubjectForgotten
-from perdure.security._layout import handle_of, is_sealed
+from perdure.security._layout import handles_of, is_sealed
 from perdure.security._names import Names, check_not_sealed, load_names, renew_names
 from perdure.security._seal import Seal
 from perdure.security._sealing import Sealing
@@ -89,7 +89,7 @@ class Vault:
     async def look_up(self, records: Iterable[bytes]) -> None:
         """Have the keys of all subjects at hand with which these records are sealed. Raises `StoreError`."""
         if self._subjects is not None:
-            await self._subjects.look_up({handle for data in records if (handle := handle_of(data)) is not None})
+            await self._subjects.look_up(handles_of(records))
 
     async def renew(self) -> int:
         """Seal the keys that the store has with what is active now. Return how many were not."""
