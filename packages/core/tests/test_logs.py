@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ast
 import inspect
 import logging
-import re
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,6 @@ import pytest
 
 import perdure
 from perdure import ActorSystem, Event, Keyring, Message, PersistentActor, Sealing
-from perdure._fields import fields
 from perdure.abc import Put, WriteGroup
 from perdure.actors import ActorSystem as StorelessSystem
 from perdure.errors import Rejected
@@ -103,27 +100,3 @@ async def test_a_sealed_system_logs_no_texts_of_errors_and_no_hidden_names(
     assert "in handle" in shown
     assert "gold" not in shown
     assert ("alice" in shown) is not hide_names
-
-
-def test_every_log_call_carries_fields() -> None:
-    """And none but those of `fields`, whose names a test holds to the documentation."""
-    bare = [
-        f"{path.relative_to(SOURCES)}:{call.lineno}"
-        for path in SOURCES.rglob("*.py")
-        for call in ast.walk(ast.parse(path.read_text()))
-        if isinstance(call, ast.Call)
-        and isinstance(call.func, ast.Attribute)
-        and ast.unparse(call.func.value) == "_log"
-        and call.func.attr != "isEnabledFor"
-        and "extra" not in {keyword.arg for keyword in call.keywords}
-    ]
-
-    assert bare == []
-
-
-def test_every_field_is_documented() -> None:
-    parameters = inspect.signature(fields).parameters
-    named = set(fields(**{name: ValueError() if name == "error" else 1 for name in parameters}))  # type: ignore[arg-type]
-
-    table = PAGE.read_text().partition("## Logs")[2].partition("```")[0]
-    assert set(re.findall(r"^\| `([a-z_.]+)`", table, re.MULTILINE)) == named

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import ast
 import inspect
 import logging
-import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import perdure_replication
-from perdure_replication._fields import fields
 from perdure_replication.testing import FailingPersistence, TestRuntime, TestState, Value
 
 SOURCES = Path(inspect.getfile(perdure_replication)).parent
@@ -48,26 +45,3 @@ async def test_what_is_taken_over_names_its_peer(caplog: pytest.LogCaptureFixtur
 
     own = {"perdure.cluster": "perdure", "perdure.node": "a", "perdure.state": "test_state"}
     assert [carried(record) for record in caplog.records] == [own, {**own, "perdure.node": "b", "perdure.peer": "a"}]
-
-
-def test_every_log_call_carries_fields() -> None:
-    bare = [
-        f"{path.relative_to(SOURCES)}:{call.lineno}"
-        for path in SOURCES.rglob("*.py")
-        for call in ast.walk(ast.parse(path.read_text()))
-        if isinstance(call, ast.Call)
-        and isinstance(call.func, ast.Attribute)
-        and ast.unparse(call.func.value) == "_log"
-        and call.func.attr != "isEnabledFor"
-        and "extra" not in {keyword.arg for keyword in call.keywords}
-    ]
-
-    assert bare == []
-
-
-def test_every_field_is_documented() -> None:
-    parameters = inspect.signature(fields).parameters
-    named = set(fields(**{name: ValueError() if name == "error" else 1 for name in parameters}))  # type: ignore[arg-type]
-
-    section = PAGE.read_text().partition("## Logs")[2].partition("\n## ")[0]
-    assert named <= set(re.findall(r"^\| `([a-z_.]+)`", section, re.MULTILINE))

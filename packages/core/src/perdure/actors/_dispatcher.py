@@ -3,10 +3,6 @@
 Ready cells stand in one queue. A callback of the loop has them take their turns, a stretch of them at a time, so that
 the loop can look after others between. A turn that waits goes on where its wait ends (see `Runner`), outside of the
 queue: it has had its place in it.
-
-A stretch is as long as what the commit queue tells at once, so that about as many turns begin as end between two looks
-of the loop. Where more begin, as with 64, the objects of the turns under way grow and shrink by enough to have the
-collector run again and again: at 10,000 actors that took a third of the time.
 """
 
 from __future__ import annotations
@@ -17,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from perdure._stretch import STRETCH
 from perdure.actors._runner import Runner
 
 if TYPE_CHECKING:
@@ -26,7 +23,6 @@ if TYPE_CHECKING:
 class Dispatcher:
     """Runs the turns of all cells of a system."""
 
-    _STRETCH: ClassVar[int] = 32  # turns in a row, before the loop may look after others
     _RESTING: ClassVar[int] = 512  # runners that are kept for later: those of two commits, in a third of a MiB
 
     def __init__(self, loop: asyncio.AbstractEventLoop, context: Context, monotonic: Callable[[], float]) -> None:
@@ -75,7 +71,7 @@ class Dispatcher:
 
     def _run(self) -> None:
         ready, resting = self._ready, self._resting
-        left = self._STRETCH
+        left = STRETCH
         self.began = self._monotonic()
         try:
             while ready and left:

@@ -5,8 +5,7 @@ present turn, so all that became ready together goes together, a lone writer wai
 for a timer. (Lingering one millisecond for company took a lone actor from 3,600 to 690 events a second.)
 
 A batch is bounded in groups and in bytes. Its writers are woken a few each turn of the loop, so that others have their
-turn between (a timer beside full load is late by milliseconds, not by tens of them); as many as the actors' dispatcher
-begins in that time, so that what is under way neither grows nor shrinks much. Where a whole batch waits already,
+turn between (a timer beside full load is late by milliseconds, not by tens of them). Where a whole batch waits already,
 its commit begins first, and the store works while they go on; where less waits, the next commit begins when all are
 told, and takes what they have brought by then. The queue is bounded in bytes, and who finds it full waits, in order.
 Cancelling a writer cancels its waiting; once there was room for its group, never its write.
@@ -20,6 +19,7 @@ from collections import deque
 from collections.abc import Awaitable, Sequence
 
 from perdure._prompt import Prompt
+from perdure._stretch import STRETCH
 from perdure.abc import Backend, Conflict, WriteGroup
 from perdure.errors import OutcomeUnknown, PerdureError, StoreClosed
 from perdure.journal._commits import Commits
@@ -49,7 +49,6 @@ class CommitQueue:
         batch_groups: int = 256,
         batch_bytes: int = 8 * _MIB,
         pending_bytes: int = 64 * _MIB,
-        tell_at_once: int = 32,
         observed: Observation = NOTHING,
     ) -> None:
         self.commits = Commits()
@@ -63,7 +62,6 @@ class CommitQueue:
         self._bytes = 0
         self._busy = False
         self._outcomes: deque[tuple[_Pending, Conflict | BaseException | None]] = deque()
-        self._tell_at_once = tell_at_once
         self._closed = False
         self._committing: asyncio.Future[Sequence[Conflict | None]] | None = None  # the loop would not keep it alive
         self._parked: deque[_Pending] = deque()
@@ -169,7 +167,7 @@ class CommitQueue:
     def _tell(self) -> None:
         """Tell some writers, each of whom goes on at once, and the others in the loop's next turn."""
         try:
-            for _ in range(min(len(self._outcomes), self._tell_at_once)):
+            for _ in range(min(len(self._outcomes), STRETCH)):
                 pending, outcome = self._outcomes.popleft()
                 if pending._done:
                     continue  # nobody waits any more
