@@ -76,6 +76,7 @@ def machines(store: str, modules: Path) -> Iterator[Machines]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("RAY_health_check_period_ms", "300")  # by default a killed node is missed after 15 seconds
+        patch.setenv("RAY_worker_niceness", "0")  # by default others, such as tests in other processes, go before
         root = Path(__file__).parents[4]
         patch.setenv("PYTHONPATH", os.pathsep.join([str(modules), str(root), *filter(None, sys.path)]))
         patch.setenv(STORE, store)

@@ -95,8 +95,9 @@ class Channel:
         while not self._answers:
             if self._looking is None or self._looking.done() or self._looking.get_loop() is not loop:
                 self._looking = loop.create_task(self._look())
-            done, _ = await asyncio.wait([self._looking], timeout=max(0.0, until - loop.time()))
-            reason = self._looking.result() if done else self._why_not
+            looking = self._looking  # when it is over, another who waits may have begun to look again
+            done, _ = await asyncio.wait([looking], timeout=max(0.0, until - loop.time()))
+            reason = looking.result() if done else self._why_not
             if reason:
                 raise HostUnavailable(self.name, seconds, reason)
 
