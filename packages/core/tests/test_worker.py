@@ -213,6 +213,36 @@ async def test_the_loop_lends_its_lock_while_a_job_is_out(monkeypatch: pytest.Mo
         assert set(loans) == {Worker.LOAN}
 
 
+async def test_a_busy_loop_lends_its_lock_where_a_job_begins_and_in_the_next_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """So that beside turns of milliseconds no job waits for one to begin, nor for one more to be seen to have ended."""
+    now = 0.0
+    loans: list[float] = []
+    end = threading.Event()
+
+    def lend(seconds: float) -> None:
+        loans.append(now)
+        if len(loans) == 2:
+            end.set()
+            while len(worker._done) < 2:
+                threading.Event().wait(0.001)
+
+    clocks = {"monotonic": lambda: now, "thread_time": lambda: now}
+    monkeypatch.setattr("perdure._worker.time", SimpleNamespace(sleep=lend, **clocks))
+    async with opened() as worker:
+        worker._is_busy = True
+        now = 1.0
+        jobs = [worker.submit(lambda _: end.wait(10)), worker.submit(len)]
+        assert loans == [1.0]  # once for both
+
+        now = 1.1
+        await asyncio.sleep(0)
+
+        assert loans == [1.0, 1.1]
+        assert all(job.done() for job in jobs)
+
+
 async def test_a_loop_that_is_idle_lends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """A loop that blocks in its selector lets the thread run anyway."""
     loans: list[float] = []

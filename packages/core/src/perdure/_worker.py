@@ -7,6 +7,9 @@ lock: when no job has finished for `PATIENCE` seconds, and the loop has used the
 it sleeps for `LOAN` seconds. So a loop with time to spare never sleeps for it, and a busy one lends about a tenth of
 its time, and only while it waits.
 
+Beside turns of milliseconds each look costs one. So a busy loop lends its lock where a job is submitted too, which then
+begins at once, and again at the beginning of its next turn, within which most have come to their end.
+
 Jobs should need the lock seldom: each statement that they execute lets go of it and has to get it back.
 """
 
@@ -45,6 +48,8 @@ class Worker(Generic[R]):
         self._submitted = 0
         self._finished = 0
         self._lending = False
+        self._lent = 0.0
+        self._is_busy = False  # the loop, when it was looked at last
         self._seen = (0, 0.0, 0.0)
         self._closing: asyncio.Future[None] | None = None
         self._threads = [threading.Thread(target=self._run, name=f"{name}-{n}", daemon=True) for n in range(threads)]
@@ -61,6 +66,9 @@ class Worker(Generic[R]):
         if not self._lending:
             self._lending = True
             self._look_again()
+        if self._is_busy and self._may_lend():
+            self._sleep()
+            self._loop.call_soon(self._lend_again)
         return future
 
     async def close(self) -> None:
@@ -76,17 +84,37 @@ class Worker(Generic[R]):
 
     def _look_again(self) -> None:
         self._seen = (self._finished, time.monotonic(), time.thread_time())
-        self._loop.call_later(self.PATIENCE, self._lend)
+        self._loop.call_later(self.PATIENCE, self._look)
 
-    def _lend(self) -> None:
+    def _look(self) -> None:
         """Lend the interpreter lock if the loop has been busy and no job has finished; look again while any is out."""
-        if self._finished == self._submitted and (self._closing is None or self._closing.done()):
+        if not self._is_out() and (self._closing is None or self._closing.done()):
             self._lending = False
             return
         finished, wall, cpu = self._seen
-        if self._finished == finished and time.thread_time() - cpu > (time.monotonic() - wall) / 2:
-            time.sleep(self.LOAN)
+        self._is_busy = time.thread_time() - cpu > (time.monotonic() - wall) / 2
+        if self._finished == finished and self._is_busy:
+            self._lend()
         self._look_again()
+
+    def _lend(self) -> None:
+        """Lend the interpreter lock, and tell of the jobs that have finished with it."""
+        self._sleep()
+        self._settle()
+
+    def _lend_again(self) -> None:
+        if self._is_out() and self._may_lend():
+            self._lend()
+
+    def _is_out(self) -> bool:
+        return self._finished != self._submitted
+
+    def _may_lend(self) -> bool:
+        return time.monotonic() - self._lent > self.PATIENCE
+
+    def _sleep(self) -> None:
+        time.sleep(self.LOAN)
+        self._lent = time.monotonic()
 
     def _run(self) -> None:
         try:

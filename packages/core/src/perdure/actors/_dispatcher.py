@@ -3,6 +3,9 @@
 Ready cells stand in one queue. A callback of the loop has them take their turns, a stretch of them at a time, so that
 the loop can look after others between. A turn that waits goes on where its wait ends (see `Runner`), outside of the
 queue: it has had its place in it.
+
+Who is answered often asks again, in the loop's next turn. So the dispatcher looks once more behind them: what they ask
+is done in the turn of the loop in which they ask it, not one later.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from perdure._stretch import STRETCH
+from perdure._stretch import LONG, STRETCH, stretches
 from perdure.actors._runner import Runner
 
 if TYPE_CHECKING:
@@ -33,6 +36,8 @@ class Dispatcher:
         self._monotonic = monotonic
         self._ready: deque[Cell] = deque()
         self._called = False
+        self._in_stretch = False
+        self._at_end: list[Callable[[], object]] = []
         self._resting: list[Runner] = []
         self._room = self._RESTING
         self._runners: set[Runner] = set()
@@ -41,9 +46,20 @@ class Dispatcher:
     def schedule(self, cell: Cell) -> None:
         """Have the cell take its turn soon. The cell sees to it that it is not scheduled twice."""
         self._ready.append(cell)
+        self.expect()
+
+    def expect(self) -> None:
+        """Look for ready cells in the loop's next turn, behind all who go on in it already."""
         if not self._called:
             self._called = True
             self.loop.call_soon(self._run, context=self.context)
+
+    def at_end(self, callback: Callable[[], object], /) -> None:
+        """Call back when the present stretch of turns is over; soon, if there is none."""
+        if self._in_stretch:
+            self._at_end.append(callback)
+        else:
+            self.loop.call_soon(callback, context=self.context)
 
     def rest(self, runner: Runner) -> None:
         """Keep a runner for later, or let it end."""
@@ -70,17 +86,35 @@ class Dispatcher:
             await asyncio.wait(tasks)
 
     def _run(self) -> None:
-        ready, resting = self._ready, self._resting
-        left = STRETCH
+        ready = self._ready
+        if not ready:
+            self._called = False
+            return
+        answered = False
         self.began = self._monotonic()
+        self._in_stretch = True
         try:
-            while ready and left:
-                runner = resting.pop() if resting else self._new_runner()
-                left = runner.take(ready, left)
+            for _ in range(stretches(len(self._runners) - len(self._resting))):
+                answered |= self._take_turns()
+                if not ready or self._monotonic() - self.began > LONG:
+                    break
         finally:  # also where a turn has ended the process
-            self._called = bool(ready)
-            if ready:
+            self._in_stretch = False
+            self._called = bool(ready) or answered
+            if self._called:
                 self.loop.call_soon(self._run, context=self.context)
+            while self._at_end:
+                self._at_end.pop()()
+
+    def _take_turns(self) -> bool:
+        """Have cells take their turns, a stretch of them; tell whether any turn is over, and not only waits."""
+        ready, resting = self._ready, self._resting
+        left, waiting = STRETCH, 0
+        while ready and left:
+            runner = resting.pop() if resting else self._new_runner()
+            left = runner.take(ready, left)
+            waiting += runner.is_waiting
+        return STRETCH - left > waiting
 
     def _new_runner(self) -> Runner:
         runner = Runner(self)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Sequence
 
+from perdure._stretch import Stretches
 from perdure.abc import (
     MAX_KEY,
     Backend,
@@ -36,11 +37,16 @@ class Journal:
     """Appends to and reads event logs; shares one commit queue among all writers."""
 
     def __init__(
-        self, backend: Backend, *, max_record_bytes: int = 16 * 1024 * 1024, observed: Observation = NOTHING
+        self,
+        backend: Backend,
+        *,
+        max_record_bytes: int = 16 * 1024 * 1024,
+        observed: Observation = NOTHING,
+        actors: Stretches | None = None,
     ) -> None:
         self.backend = backend
         self.max_record_bytes = min(max_record_bytes, backend.max_value_bytes - MOST_OVERHEAD)
-        self._queue = CommitQueue(backend, observed=observed)
+        self._queue = CommitQueue(backend, observed=observed, actors=actors)
         self.commits = self._queue.commits
         self._unsettled: set[str] = set()
         self.settle: Callable[[str], None] = self._unsettled.discard

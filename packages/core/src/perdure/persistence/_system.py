@@ -376,7 +376,9 @@ class ActorSystem(actors.ActorSystem):
     def _stand_on(
         self, backend: Backend, snapshots: SnapshotStore | None, archive: Archive | None, vault: Vault
     ) -> Stores:
-        journal = Journal(backend, max_record_bytes=self._max_record_bytes, observed=self.observed)
+        journal = Journal(
+            backend, max_record_bytes=self._max_record_bytes, observed=self.observed, actors=self.dispatcher
+        )
         return Stores(
             journal,
             snapshots or CollectionSnapshots(backend, journal.write),
