@@ -10,6 +10,7 @@ from decimal import Decimal
 from enum import Enum
 from typing import Any
 from uuid import UUID
+from zlib import crc32
 
 import msgspec
 import pytest
@@ -25,6 +26,7 @@ from perdure.errors import (
     StoreError,
     StoreUnavailable,
 )
+from perdure.evolution import Evolution
 from perdure.journal import EVENTS, EventCodec, Journal, RecordError, StateCodec
 from perdure.memory import MemoryBackend
 from perdure_testkit import FaultyBackend
@@ -216,6 +218,69 @@ class TestRecords:
 
         with pytest.raises(RecordError, match="a state without its sequence number"):
             StateCodec("Robot", dict[str, int]).decode(record)
+
+
+class TestRecordsReadTogether:
+    def test_are_the_same_events_in_their_order(self) -> None:
+        """However their types alternate, once each type was read; until then they are read one by one (AVE-28)."""
+        codec = EventCodec("Robot", [Fact])
+        events = [Stopped(), Moved("x", 1.5), Moved("y"), Stopped(), Stopped(), Moved("z")]
+        entries = [(key, codec.encode(event, key)) for key, event in enumerate(events, 1)]
+        assert codec.decode_together(entries) is None
+        assert [codec.decode(record) for _, record in entries] == events
+
+        assert codec.decode_together(entries) == events
+        assert codec.decode_together(entries[1:3]) == events[1:3]
+        assert codec.decode_together([]) == []
+
+    @pytest.mark.parametrize("place", [0, 2, 5])
+    def test_are_none_where_any_goes_the_long_way(self, place: int) -> None:
+        """Such as one that is damaged, cut, compressed, sealed, of an older version or JSON (AVE-28, W-26)."""
+
+        class Older(Event, manifest="Moved", version=1):
+            to: str
+
+        class Newer(Event, manifest="Moved", version=2):
+            to: str
+
+        history = Evolution()
+        history.upcast("Moved", 1)(lambda document: {"to": f"{document['to']}!"})
+        codec = EventCodec("Robot", [Newer], "msgpack", history)
+        good = codec.encode(Newer("x"), 1)
+        others = [
+            EventCodec("Robot", [Older]).encode(Older("x"), 1),
+            EventCodec("Robot", [Newer], "json").encode(Newer("x"), 1),
+            good.replace(b"\xa1x", b"\xa1y"),
+            good[:7],
+            good[:6],
+            b"",
+            *(good[:1] + bytes([flags]) + good[2:] for flags in (1, 2)),
+        ]
+        entries = [(key, good) for key in range(1, 7)]
+        codec.decode(good)
+        assert codec.decode_together(entries) == [Newer("x")] * 6
+
+        for other in others:
+            entries[place] = (place + 1, other)
+            assert codec.decode_together(entries) is None
+
+    def test_are_none_where_a_type_refuses_one(self) -> None:
+        """Its error is raised when the record is read by itself, which tells its number."""
+
+        class Even(Event):
+            number: int
+
+            def __post_init__(self) -> None:
+                if self.number % 2:
+                    raise ZeroDivisionError("odd")
+
+        codec = EventCodec("Robot", [Even])
+        good = codec.encode(Even(8), 1)
+        body = good[6:].replace(b"\x08", b"\x07")
+        odd = good[:2] + crc32(body).to_bytes(4, "big") + body
+        codec.decode(good)
+
+        assert codec.decode_together([(1, good), (2, odd)]) is None
 
 
 class TestDeclaredEvents:

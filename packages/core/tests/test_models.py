@@ -98,6 +98,14 @@ class TestEvents:
 
         assert [codec.decode(codec.encode(one, 0)) for _ in range(2)] == [one, one]
 
+    def test_of_all_kinds_are_read_together(self) -> None:
+        """As they are one by one."""
+        codec = EventCodec("Post", KINDS)
+        entries = [(key, codec.encode(one, 0)) for key, one in enumerate(EVENTS_OF_ALL_KINDS * 3, 1)]
+        assert [codec.decode(record) for _, record in entries] == EVENTS_OF_ALL_KINDS * 3
+
+        assert codec.decode_together(entries) == EVENTS_OF_ALL_KINDS * 3
+
     @pytest.mark.parametrize(
         ("one", "manifest", "version"), [(EVENTS_OF_ALL_KINDS[0], b"sent", 2), (Found("me"), b"Found", 1)]
     )

@@ -7,8 +7,8 @@ lock: when no job has finished for `PATIENCE` seconds, and the loop has used the
 it sleeps for `LOAN` seconds. So a loop with time to spare never sleeps for it, and a busy one lends about a tenth of
 its time, and only while it waits.
 
-Beside turns of milliseconds each look costs one. So a busy loop lends its lock where a job is submitted too, which then
-begins at once, and again at the beginning of its next turn, within which most have come to their end.
+Beside turns of milliseconds each look costs one. So a busy loop lends its lock also where a job is submitted while none
+is out, which then begins at once, and at the beginning of its next turn, within which most have come to their end.
 
 Jobs should need the lock seldom: each statement that they execute lets go of it and has to get it back.
 """
@@ -66,7 +66,7 @@ class Worker(Generic[R]):
         if not self._lending:
             self._lending = True
             self._look_again()
-        if self._is_busy and self._may_lend():
+        if self._is_busy and self._submitted - self._finished == 1 and self._may_lend():
             self._sleep()
             self._loop.call_soon(self._lend_again)
         return future

@@ -3,29 +3,41 @@
 A codec belongs to an actor type: it knows the event types that the actor declares, by their stable names, and what the
 actor says of older ones.
 
-A recovery decodes one record after another, so there is a short way: the bytes of the manifest choose a decoder that
-reads the whole record with its event at once. Whatever does not fit it (another format or version, damage) goes the
-long way, which upcasts what is old, and knows how to name what is wrong. So a current event pays nothing for the past.
+A recovery decodes many records, so there is a short way: the bytes of the manifest choose a decoder that reads the
+whole record with its event at once, or all those of a page together, which takes half of the time. Whatever does not
+fit it (another format or version, damage) goes the long way, which upcasts what is old, and knows how to name what is
+wrong. So a current event pays nothing for the past.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, NamedTuple, NoReturn, TypeAlias
 
 import msgspec
 
 from perdure.errors import EventTypeError, UpcastError
 from perdure.evolution import Document, Evolution, Lineage
 from perdure.journal._event import AnyEvent, is_event_type, named
-from perdure.journal._payload import Decode, encoded, payload_decoder, payload_encoder, plain, told, whole_decoder
+from perdure.journal._payload import (
+    Decode,
+    array_decoder,
+    encoded,
+    payload_decoder,
+    payload_encoder,
+    plain,
+    told,
+    whole_decoder,
+)
 from perdure.journal._record import (
     ENCODERS,
     Format,
     Record,
     RecordError,
     Stored,
+    as_array,
     decode,
+    intact_bodies,
     intact_body,
     manifest_bytes,
     short_manifest,
@@ -44,6 +56,14 @@ _Writing: TypeAlias = tuple[str, int, Decode, Document | None]
 """How events of a type are written: manifest, version, what reads them back, and as what instead, if not as these."""
 
 
+class _Short(NamedTuple):
+    """The short way to read records of one name: those of a version, one at a time or as an array of them."""
+
+    version: int
+    one: Callable[[bytes], Stored[Any]]
+    all: Callable[[bytes], list[Stored[Any]]]
+
+
 class EventCodec:
     """Encodes and decodes the events of one actor type."""
 
@@ -60,7 +80,7 @@ class EventCodec:
         self._evolution = evolution
         self._types: dict[str, type[Any]] = {}
         self._decoders: dict[tuple[str, Format], Decode] = {}
-        self._whole: dict[bytes, tuple[int, Callable[[bytes], Stored[Any]]]] = {}
+        self._short: dict[bytes, _Short] = {}
         self._format = write
         self._encode = ENCODERS[write]
         self._encode_payload = payload_encoder(write)
@@ -147,15 +167,14 @@ class EventCodec:
 
     def decode(self, data: bytes) -> Any:
         """Return the event of a record, or `Several`. Raises `RecordError` saying what is wrong."""
-        whole = self._whole.get(manifest_bytes(data))
-        if whole is not None and (body := intact_body(data)) is not None:
-            version, decode_whole = whole
+        short = self._short.get(manifest_bytes(data))
+        if short is not None and (body := intact_body(data)) is not None:
             try:
-                stored = decode_whole(body)
+                stored = short.one(body)
             except Exception:  # a type's own validation may raise anything
                 pass
             else:
-                if stored.version == version:
+                if stored.version == short.version:
                     return stored.payload
         return self._decode_slowly(data)
 
@@ -163,6 +182,42 @@ class EventCodec:
         """Return the events of a record, mostly one. Raises `RecordError` saying what is wrong."""
         event = self.decode(data)
         return event if type(event) is Several else (event,)
+
+    def decode_together(self, entries: Sequence[tuple[int, bytes]]) -> list[Any] | None:
+        """Return the events of records under their keys, in less time than one by one, or None if that cannot be.
+
+        It can where each is of a name that was decoded before, and goes the short way.
+        """
+        bodies = intact_bodies(entries)
+        if not bodies:
+            return bodies
+        manifest = manifest_bytes(entries[0][1])
+        start = bodies[0][: 1 + len(manifest)]
+        if all(body.startswith(start) for body in bodies):
+            return self._decode_array(manifest, bodies)
+        places: dict[bytes, list[int]] = {}
+        for place, (_, data) in enumerate(entries):
+            places.setdefault(manifest_bytes(data), []).append(place)
+        events: list[Any] = [None] * len(bodies)
+        for manifest, own in places.items():
+            decoded = self._decode_array(manifest, [bodies[place] for place in own])
+            if decoded is None:
+                return None
+            for place, event in zip(own, decoded, strict=True):
+                events[place] = event
+        return events
+
+    def _decode_array(self, manifest: bytes, bodies: list[bytes]) -> list[Any] | None:
+        short = self._short.get(manifest)
+        if short is None:
+            return None
+        try:
+            records = short.all(as_array(bodies))
+        except Exception:  # a type's own validation may raise anything
+            return None
+        if {stored.version for stored in records} != {short.version}:
+            return None
+        return [stored.payload for stored in records]
 
     def _decode_slowly(self, data: bytes) -> Any:
         record, format = decode(data)
@@ -217,8 +272,8 @@ class EventCodec:
     def _take_the_short_way(self, manifest: str, kind: type[Any]) -> None:
         """Read the next record of this name at once, if it is of the current version."""
         short = short_manifest(manifest)
-        if short is not None and short not in self._whole:
-            self._whole[short] = (named(kind).version, whole_decoder(kind))
+        if short is not None and short not in self._short:
+            self._short[short] = _Short(named(kind).version, whole_decoder(kind), array_decoder(kind))
 
     def _learn(self) -> Lineage:
         """Note the declared types and their subclasses, which may be defined later than the actor."""

@@ -32,6 +32,9 @@ from perdure.telemetry._observation import NOTHING, Observation
 
 EVENTS = "events"
 
+_PAGE = 2048
+_PAGE_BYTES = 1024 * 1024
+
 
 class Journal:
     """Appends to and reads event logs; shares one commit queue among all writers."""
@@ -102,8 +105,11 @@ class Journal:
         await self.write((DeleteRange(EVENTS, persistence_id, 1, below),), 0)
 
     def pages(self, persistence_id: str, start: int = 1, stop: int = MAX_KEY + 1) -> AsyncGenerator[list[Entry], None]:
-        """Yield the log from a sequence number on, up to another and without it, in pages."""
-        return pages(self.backend, EVENTS, persistence_id, start, stop)
+        """Yield the log from a sequence number on, up to another and without it, in long pages.
+
+        A page is passed from a thread to the loop, and may wait for the loop at both ends, however short it is.
+        """
+        return pages(self.backend, EVENTS, persistence_id, start, stop, size=_PAGE, max_bytes=_PAGE_BYTES)
 
     @property
     def lag(self) -> float:

@@ -20,8 +20,9 @@ async def pages(
     stop: int,
     first: Page | None = None,
     size: int = _PAGE,
+    max_bytes: int = _PAGE_BYTES,
 ) -> AsyncGenerator[list[Entry], None]:
-    """Yield the entries with `start <= key < stop`, in pages of a size; the `first` may be there already.
+    """Yield the entries with `start <= key < stop`, in pages of a size and bytes; the `first` may be there already.
 
     From the second page on, two are being read while one is used. One would not do: a reading thread begins when it
     has the interpreter lock, which it does not get before the page in hand is done with. Keys are taken to be without
@@ -29,7 +30,7 @@ async def pages(
     """
 
     def read(start: int) -> Awaitable[Page]:
-        return backend.page(collection, prefix, min(start, stop), stop, limit=size, max_bytes=_PAGE_BYTES)
+        return backend.page(collection, prefix, min(start, stop), stop, limit=size, max_bytes=max_bytes)
 
     entries, more = await read(start) if first is None else first
     ahead: deque[tuple[int, asyncio.Future[Page]]] = deque()

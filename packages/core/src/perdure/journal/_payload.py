@@ -75,6 +75,13 @@ def whole_decoder(kind: Any) -> Callable[[bytes], Stored[Any]]:
     return msgspec.msgpack.Decoder(Stored[kind], dec_hook=_model_of_msgpack).decode
 
 
+def array_decoder(kind: Any) -> Callable[[bytes], list[Stored[Any]]]:
+    """Return a function that decodes an array of whole MessagePack records whose payloads are a `kind`."""
+    if _is_validated_dataclass(kind):
+        return lambda array: [_validated(kind, stored) for stored in _decode_array(array)]
+    return msgspec.msgpack.Decoder(list[Stored[kind]], dec_hook=_model_of_msgpack).decode
+
+
 def _is_validated_dataclass(kind: Any) -> bool:
     """Tell whether a type is a pydantic dataclass, which msgspec would read without pydantic."""
     return hasattr(kind, "__pydantic_validator__") and hasattr(kind, "__dataclass_fields__")
@@ -154,5 +161,6 @@ def _check_is_validated(kind: Any) -> None:
 
 
 _decode_stored: Callable[[bytes], Stored[Any]] = msgspec.msgpack.Decoder(Stored[Any]).decode
+_decode_array: Callable[[bytes], list[Stored[Any]]] = msgspec.msgpack.Decoder(list[Stored[Any]]).decode
 _encode_msgpack = msgspec.msgpack.Encoder(enc_hook=_msgpack_of_model).encode
 _encode_json = msgspec.json.Encoder(enc_hook=_json_of_model).encode

@@ -20,7 +20,7 @@ ordered by them. Either form is read whatever the system writes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from struct import Struct
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 from zlib import crc32
@@ -146,16 +146,27 @@ def decode_body(body: bytes) -> Record:
 
 def decoded_plain(entries: Iterable[tuple[int, bytes]]) -> list[Record] | None:
     """Return all of these records, read together, which takes less time; None if any is not a whole plain one."""
+    bodies = intact_bodies(entries)
+    try:
+        return None if bodies is None else _decode_array(as_array(bodies))
+    except msgspec.MsgspecError:
+        return None
+
+
+def intact_bodies(entries: Iterable[tuple[int, bytes]]) -> list[bytes] | None:
+    """Return what follows the headers of MessagePack records; None if any is none, or its checksum is wrong."""
     bodies = []
     for _, data in entries:
         start, checksum = _unpack_header(data) if len(data) > 6 else (0, 0)
         if start != _PLAIN_START or crc32(body := data[6:]) != checksum:
             return None
         bodies.append(body)
-    try:
-        return _decode_array(b"\xdd%s%s" % (len(bodies).to_bytes(4, "big"), b"".join(bodies)))
-    except msgspec.MsgspecError:
-        return None
+    return bodies
+
+
+def as_array(bodies: Sequence[bytes]) -> bytes:
+    """Return MessagePack values as one array of them."""
+    return b"\xdd%s%s" % (len(bodies).to_bytes(4, "big"), b"".join(bodies))
 
 
 def timestamp_of(record: bytes) -> int:

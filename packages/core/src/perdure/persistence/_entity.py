@@ -192,8 +192,11 @@ class Entity(Head):
 def applied(apply: Apply, state: Any, event: Any, persistence_id: str) -> Any:
     """Return the state after an event, whether `apply` returns it or changes it in place. Raises `ApplyError`."""
     result = apply(state, event)
-    if result is not None:
-        return result
+    return changed_in_place(state, event, persistence_id) if result is None else result
+
+
+def changed_in_place(state: Any, event: Any, persistence_id: str) -> Any:
+    """Return the state for which `apply` has returned nothing. Raises `ApplyError` if it cannot have changed it."""
     if is_immutable(type(state)):
         raise ApplyError(persistence_id, type(event).__name__, type(state).__name__)
     return state

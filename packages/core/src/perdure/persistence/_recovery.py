@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -27,10 +27,10 @@ import msgspec
 from perdure._fields import fields
 from perdure.abc import MAX_KEY, Entry
 from perdure.errors import ApplyError, CorruptionError, EventTypeError, SealError, SubjectKeyMissing
-from perdure.journal import EVENTS, RecordError, Several, timestamp_of
+from perdure.journal import EVENTS, EventCodec, RecordError, Several, timestamp_of
 from perdure.persistence._custody import Custody
 from perdure.persistence._definition import Definition
-from perdure.persistence._entity import STATES, Apply, Entity, applied
+from perdure.persistence._entity import STATES, Apply, Entity, applied, changed_in_place
 from perdure.persistence._notices import RecoveryFellBack
 from perdure.persistence._stores import Stores
 from perdure.persistence._strategy import Light
@@ -39,6 +39,8 @@ from perdure.snapshots import SNAPSHOTS
 
 if TYPE_CHECKING:
     from perdure.persistence._actor import PersistentActor
+
+_AT_ONCE = 512  # events that are folded in one turn of the loop
 
 _log = logging.getLogger("perdure.persistence")
 
@@ -220,13 +222,15 @@ class Reading:
                     last = entries[0].value if entries and base.number else None
                     entries = self._after(base, entries)
                     first = False
-                else:
-                    await asyncio.sleep(0)  # let others run between pages
                 if self._before is not None:
                     early = list(takewhile(lambda entry: not self._is_too_late(entry.value), entries))
                     ended = len(early) < len(entries)
                     entries = early
-                state, number = fold(self._definition, self.persistence_id, state, number, entries, self._apply)
+                for begin in range(0, len(entries), _AT_ONCE):
+                    some = entries[begin : begin + _AT_ONCE]
+                    state, number = fold(self._definition, self.persistence_id, state, number, some, self._apply)
+                    if len(some) == _AT_ONCE:
+                        await asyncio.sleep(0)  # let others run
                 if entries:
                     last = entries[-1].value
                 if ended:
@@ -348,24 +352,41 @@ async def recover(
 
 
 def fold(
-    definition: Definition, identity: str, state: Any, number: int, entries: Iterable[Entry], apply: Apply
+    definition: Definition, identity: str, state: Any, number: int, entries: Sequence[Entry], apply: Apply
 ) -> tuple[Any, int]:
     """Return the state after some events and the number of the last. Raises `CorruptionError` naming the bad one."""
-    decode = definition.events.decode
-    for key, record in entries:
+    for event in _events(definition.events, identity, number, entries):
         number += 1
-        if key != number:
-            raise CorruptionError(identity, number, f"the event is missing; the next one is {key}")
         try:
-            event = decode(record)
             if type(event) is Several:
                 for part in event:
                     state = applied(apply, state, part, identity)
             else:
-                state = applied(apply, state, event, identity)
+                after = apply(state, event)
+                state = changed_in_place(state, event, identity) if after is None else after
         except (RecordError, ApplyError) as error:
             raise CorruptionError(identity, number, str(error)) from error
         except Exception as error:
             reason = f"apply failed: {type(error).__name__}: {error}"
             raise CorruptionError(identity, number, reason) from error
     return state, number
+
+
+def _events(codec: EventCodec, identity: str, number: int, entries: Sequence[Entry]) -> Iterable[Any]:
+    """Return the events behind a sequence number, each of which may be `Several`. Raises `CorruptionError`."""
+    if [key for key, _ in entries] == list(range(number + 1, number + 1 + len(entries))):
+        events = codec.decode_together(entries)
+        if events is not None:
+            return events
+    return _one_by_one(codec, identity, number, entries)
+
+
+def _one_by_one(codec: EventCodec, identity: str, number: int, entries: Sequence[Entry]) -> Iterator[Any]:
+    for key, record in entries:
+        number += 1
+        if key != number:
+            raise CorruptionError(identity, number, f"the event is missing; the next one is {key}")
+        try:
+            yield codec.decode(record)
+        except RecordError as error:
+            raise CorruptionError(identity, number, str(error)) from error
