@@ -412,7 +412,7 @@ class TestGroupCommit:
 
         assert inner.batches == [1, 9]
 
-    @pytest.mark.parametrize(("writers", "long", "first"), [(1_000, 60.0, 32), (100, 60.0, 50), (100, -1.0, 32)])
+    @pytest.mark.parametrize(("writers", "long", "first"), [(1_000, 60.0, 32), (100, 60.0, 100), (100, -1.0, 32)])
     async def test_the_loop_has_turns_while_writers_are_woken(
         self, monkeypatch: pytest.MonkeyPatch, writers: int, long: float, first: int
     ) -> None:

@@ -49,6 +49,7 @@ class Worker(Generic[R]):
         self._finished = 0
         self._lending = False
         self._lent = 0.0
+        self._slept = 0.0  # since the loop was looked at last
         self._is_busy = False  # the loop, when it was looked at last
         self._seen = (0, 0.0, 0.0)
         self._closing: asyncio.Future[None] | None = None
@@ -83,6 +84,7 @@ class Worker(Generic[R]):
         await asyncio.shield(self._closing)
 
     def _look_again(self) -> None:
+        self._slept = 0.0
         self._seen = (self._finished, time.monotonic(), time.thread_time())
         self._loop.call_later(self.PATIENCE, self._look)
 
@@ -92,7 +94,7 @@ class Worker(Generic[R]):
             self._lending = False
             return
         finished, wall, cpu = self._seen
-        self._is_busy = time.thread_time() - cpu > (time.monotonic() - wall) / 2
+        self._is_busy = time.thread_time() - cpu > (time.monotonic() - wall - self._slept) / 2
         if self._finished == finished and self._is_busy:
             self._lend()
         self._look_again()
@@ -113,8 +115,10 @@ class Worker(Generic[R]):
         return time.monotonic() - self._lent > self.PATIENCE
 
     def _sleep(self) -> None:
+        began = time.monotonic()
         time.sleep(self.LOAN)
         self._lent = time.monotonic()
+        self._slept += self._lent - began
 
     def _run(self) -> None:
         try:
