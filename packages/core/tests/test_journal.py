@@ -222,7 +222,7 @@ class TestRecords:
 
 class TestRecordsReadTogether:
     def test_are_the_same_events_in_their_order(self) -> None:
-        """However their types alternate, once each type was read; until then they are read one by one (AVE-28)."""
+        """However their types alternate, once each type was read; until then they are read one by one."""
         codec = EventCodec("Robot", [Fact])
         events = [Stopped(), Moved("x", 1.5), Moved("y"), Stopped(), Stopped(), Moved("z")]
         entries = [(key, codec.encode(event, key)) for key, event in enumerate(events, 1)]
@@ -235,7 +235,7 @@ class TestRecordsReadTogether:
 
     @pytest.mark.parametrize("place", [0, 2, 5])
     def test_are_none_where_any_goes_the_long_way(self, place: int) -> None:
-        """Such as one that is damaged, cut, compressed, sealed, of an older version or JSON (AVE-28, W-26)."""
+        """Such as one that is damaged, cut, compressed, sealed, of an older version or JSON."""
 
         class Older(Event, manifest="Moved", version=1):
             to: str

@@ -189,12 +189,12 @@ class LogSource:
         return None
 
     async def _tail(self, interest: Interest, place: _Place, max_bytes: int) -> Page:
-        """Return what the feed has behind a place."""
-        batch = _Batch(max_bytes, self._clock)
+        """Return what the feed has behind a place now; what is added meanwhile is for the next page."""
+        batch, tip = _Batch(max_bytes, self._clock), self._tip
         skip, forgotten = (place.skip, place.forgotten) if place.life == self._life else (0, 0)
         offset, forgotten = place.offset, self._tell_forgotten(interest, forgotten, batch)
         for _ in range(READ_AT_ONCE):
-            sheet = await self._sheet(offset)
+            sheet = None if offset == tip else await self._sheet(offset)
             if sheet is None:
                 return Page(batch.records, self._position(offset, 0, forgotten), at_tip=True)
             reached = await self._take(sheet, skip, interest, batch)
