@@ -243,6 +243,24 @@ async def test_a_busy_loop_lends_its_lock_where_a_job_begins_and_in_the_next_tur
         assert all(job.done() for job in jobs)
 
 
+@pytest.mark.parametrize(("slept", "is_busy"), [(0.0, False), (0.5, True)])
+async def test_the_time_of_loans_is_not_time_to_spare(
+    monkeypatch: pytest.MonkeyPatch, slept: float, is_busy: bool
+) -> None:
+    """Or a loop that lends its lock would be taken for an idle one at the next look."""
+    clocks = {"monotonic": lambda: 1.0, "thread_time": lambda: 0.3}
+    async with opened() as worker:
+        end = threading.Event()
+        job = worker.submit(lambda _: end.wait(10))
+        with monkeypatch.context() as patch:
+            patch.setattr("perdure._worker.time", SimpleNamespace(sleep=lambda _: None, **clocks))
+            worker._seen, worker._slept = (0, 0.0, 0.0), slept
+            worker._look()
+        assert worker._is_busy is is_busy
+        end.set()
+        await job
+
+
 async def test_a_loop_that_is_idle_lends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """A loop that blocks in its selector lets the thread run anyway."""
     loans: list[float] = []

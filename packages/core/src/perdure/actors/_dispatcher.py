@@ -104,7 +104,7 @@ class Dispatcher:
             if self._called:
                 self.loop.call_soon(self._run, context=self.context)
             while self._at_end:
-                self._at_end.pop()()
+                self._at_end.pop(0)()
 
     def _take_turns(self) -> bool:
         """Have cells take their turns, a stretch of them; tell whether any turn is over, and not only waits."""

@@ -222,15 +222,17 @@ class Reading:
                     last = entries[0].value if entries and base.number else None
                     entries = self._after(base, entries)
                     first = False
+                else:
+                    await asyncio.sleep(0)  # let others run between pages, which large events make short
                 if self._before is not None:
                     early = list(takewhile(lambda entry: not self._is_too_late(entry.value), entries))
                     ended = len(early) < len(entries)
                     entries = early
                 for begin in range(0, len(entries), _AT_ONCE):
+                    if begin:
+                        await asyncio.sleep(0)  # and within long ones
                     some = entries[begin : begin + _AT_ONCE]
                     state, number = fold(self._definition, self.persistence_id, state, number, some, self._apply)
-                    if len(some) == _AT_ONCE:
-                        await asyncio.sleep(0)  # let others run
                 if entries:
                     last = entries[-1].value
                 if ended:
@@ -362,9 +364,9 @@ def fold(
                 for part in event:
                     state = applied(apply, state, part, identity)
             else:
-                after = apply(state, event)
+                after = apply(state, event)  # as `applied` does, without a call more for each of a long log
                 state = changed_in_place(state, event, identity) if after is None else after
-        except (RecordError, ApplyError) as error:
+        except ApplyError as error:
             raise CorruptionError(identity, number, str(error)) from error
         except Exception as error:
             reason = f"apply failed: {type(error).__name__}: {error}"
