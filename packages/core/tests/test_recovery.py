@@ -278,6 +278,20 @@ async def test_an_event_that_apply_refuses_at_recovery_is_corruption(store: Faul
     assert isinstance(error.value.__cause__, ValueError)
 
 
+async def test_an_event_that_apply_forgets_at_recovery_is_corruption(store: FaultyBackend) -> None:
+    """An `apply` without a case for it is not taken to have changed a state that cannot be changed."""
+
+    class Forgetful(PureTape):
+        def apply(self, state: tuple[int, ...], event: Written) -> Any:
+            return None if event.value == 2 else super().apply(state, event)
+
+    await append(store, 1, 2)
+
+    reason = "sequence number 2: Tape/a: apply returned None for Written, and its state, an immutable tuple"
+    with pytest.raises(CorruptionError, match=reason):
+        await live(store, Forgetful)
+
+
 @pytest.mark.parametrize("tape", [PureTape, light(PureTape)])
 @pytest.mark.parametrize("operation", ["page", "read_state"])
 async def test_a_read_that_fails_is_not_an_empty_log(store: FaultyBackend, tape: Any, operation: Any) -> None:
